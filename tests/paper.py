@@ -162,8 +162,9 @@ def categorical_cross_entropy(o, y):
 
 
 def poisson_loss(o, y):
-    """Not in the paper, a canonical link all the same: o - y log o + log y!, for each column."""
-    return np.sum(o - y * np.log(o) + np.vectorize(math.lgamma, otypes=[float])(y + 1), axis=0)
+    """Not in the paper, a canonical link all the same: y log(y / o) - y + o, for each column."""
+    y_log_y = np.where(y == 0, 0, y * np.log(np.where(y == 0, 1, y)))
+    return np.sum(y_log_y - y * np.log(o) - y + o, axis=0)
 
 
 class Output(NamedTuple):
