@@ -1,0 +1,7 @@
+"""Deep neural networks as scikit-learn estimators, on NumPy alone."""
+
+from skdnn.estimators import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+
+__version__ = "0.1.0"
+
+__all__ = ["DNNBinaryClassifier", "DNNClassifier", "DNNRegressor"]

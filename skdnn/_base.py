@@ -1,0 +1,829 @@
+"""The door to scikit-learn: validation, targets, fitting, fitted attributes, prediction."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy, deepcopy
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
+from sklearn import get_config
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.metrics import check_scoring, get_scorer_names
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+)
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from skdnn._initializers import FAMILY_OF, INITIALIZERS, initialize
+from skdnn._optimizers import Adam, GradientDescent, Momentum, Optimizer
+from skdnn._scaling import SCALERS
+from skdnn._schedules import SCHEDULES, with_warmup
+from skdnn._sparse import SparseColumns
+from skdnn._training import (
+    CHUNK,
+    Curves,
+    Objective,
+    Plan,
+    Rows,
+    State,
+    Validation,
+    train,
+    train_lbfgs,
+)
+from skdnn.activations import ACTIVATIONS, Array
+from skdnn.losses import Loss
+from skdnn.network import Network, Parameters, Pass, forward
+
+# The network of the paper with nothing added, at the incumbent's default values.
+PLAIN: dict[str, Any] = {
+    "hidden_layer_sizes": (100,),
+    "activation": "relu",
+    "solver": "adam",
+    "alpha": 0.0001,
+    "batch_size": "auto",
+    "learning_rate": "constant",
+    "learning_rate_init": 0.001,
+    "max_iter": 200,
+    "early_stopping": False,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "epsilon": 1e-8,
+    "initializer": "glorot_uniform",
+    "dropout": 0.0,
+    "weight_decay": 0.0,
+    "clip_norm": None,
+    "average_decay": 0.0,
+    "warmup": 0.0,
+    "refit": False,
+    "scale_inputs": None,
+}
+
+# What a solver cannot use must keep the value that changes nothing. The incumbent's own
+# parameters are exempt: its users' grids name them beside solvers that ignore them.
+NEUTRAL: dict[str, Any] = {
+    "dropout": 0.0,
+    "weight_decay": 0.0,
+    "clip_norm": None,
+    "average_decay": 0.0,
+    "warmup": 0.0,
+    "refit": False,
+    "scoring": None,
+}
+MEMORY_LIMIT = 64 * 2**20  # bytes of work space for a forward pass
+
+
+class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+    """What the three estimators share: everything but the loss and the targets."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS)), list, tuple],
+        "solver": [StrOptions({"gd", "sgd", "adam", "lbfgs"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "initializer": [StrOptions({"auto", *INITIALIZERS})],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "clip_norm": [None, Interval(Real, 0, None, closed="neither")],
+        "average_decay": [Interval(Real, 0, 1, closed="left")],
+        "warmup": [Interval(Real, 0, 1, closed="left")],
+        "scoring": [None, StrOptions({"loss", *get_scorer_names()}), callable],
+        "refit": ["boolean"],
+        "scale_inputs": [None, StrOptions(set(SCALERS))],
+    }
+
+    @abstractmethod
+    def __init__(
+        self,
+        hidden_layer_sizes: Any,
+        activation: Any,
+        *,
+        solver: str,
+        alpha: float,
+        batch_size: int | str,
+        learning_rate: Any,
+        learning_rate_init: float,
+        power_t: float,
+        max_iter: int,
+        shuffle: bool,
+        random_state: Any,
+        tol: float,
+        verbose: bool | int,
+        warm_start: bool,
+        momentum: float,
+        nesterovs_momentum: bool,
+        early_stopping: bool,
+        validation_fraction: float,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+        n_iter_no_change: float,
+        max_fun: int,
+        initializer: str,
+        dropout: Any,
+        weight_decay: float,
+        clip_norm: float | None,
+        average_decay: float,
+        warmup: float,
+        scoring: Any,
+        refit: bool,
+        scale_inputs: str | None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.initializer = initializer
+        self.dropout = dropout
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
+        self.average_decay = average_decay
+        self.warmup = warmup
+        self.scoring = scoring
+        self.refit = refit
+        self.scale_inputs = scale_inputs
+
+    @classmethod
+    def plain(cls, **params: Any) -> Self:
+        """Return an estimator that is the network of the paper with nothing added.
+
+        No scaling, a constant learning rate, no noise, no held-out rows, and the default
+        values of scikit-learn's MLP, whatever this class's own defaults are.
+
+        Parameters
+        ----------
+        **params
+            Any parameters of the constructor; they take precedence.
+
+        Returns
+        -------
+        estimator
+
+        Examples
+        --------
+        >>> from skdnn import DNNClassifier
+        >>> DNNClassifier.plain(solver="gd").learning_rate
+        'constant'
+        """
+        return cls(**{**cls._plain(), **params})
+
+    @classmethod
+    def _plain(cls) -> dict[str, Any]:
+        return PLAIN
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # What an estimator adds: its loss, its targets, its score.
+
+    @abstractmethod
+    def _make_loss(self) -> Loss:
+        """Return the loss that the parameters ask for."""
+
+    @abstractmethod
+    def _check_y(self, y: NDArray[Any], reset: bool, classes: ArrayLike | None) -> None:
+        """Refuse unfit targets; on `reset`, learn the classes or the form of y."""
+
+    @abstractmethod
+    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, Array | None]:
+        """Return the targets as `Rows` takes them: Y and the table of labels."""
+
+    @abstractmethod
+    def _fit_targets(self, y: NDArray[Any], w: Array | None, dtype: Any) -> None:
+        """Learn the targets' change of coordinates."""
+
+    @abstractmethod
+    def _score_outputs(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
+        """Return the estimator's `score` on given targets from raw outputs (n, m)."""
+
+    @abstractmethod
+    def _targets_of(self, y: NDArray[Any]) -> int:
+        """Return the number of outputs of the network."""
+
+    def _weigh(self, y: NDArray[Any], w: Array | None, dtype: Any) -> Array | None:
+        """Return the sample weights with what the estimator multiplies them by."""
+        return w
+
+    def _unit(self) -> float:
+        """Return what one unit of the loss is in the user's units."""
+        return 1.0
+
+    # Fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs. float32 stays float32 throughout, everything else becomes float64;
+            a sparse matrix is not made dense.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, or class labels of any type.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights >= 0, not all 0; a weight of k counts as k rows.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), optional
+            Rows to validate on: their loss is recorded at every epoch, and with
+            ``early_stopping=True`` they take the place of `validation_fraction`.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), optional
+            The targets of X_val.
+        sample_weight_val : array-like of shape (n_val,), optional
+            The weights of X_val.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are unfit, before any work is done, or if the fit
+            diverges. What was fitted before is then kept.
+        """
+        with self._all_or_nothing():
+            self._check_parameters(X_val, y_val)
+            goes_on = self.warm_start and self._is_fitted()
+            X, y, w = self._check_data(X, y, sample_weight, reset=not goes_on)
+            held_out = None
+            if X_val is not None:
+                held_out = self._check_data(X_val, y_val, sample_weight_val, "_val")
+            self._prepare(X, y, w, goes_on)
+            self._train(X, y, w, held_out, goes_on)
+        return self
+
+    def _is_fitted(self) -> bool:
+        return "_network" in vars(self)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._is_fitted()
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Put back the attributes as they were if the body fails."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            # The bookkeeping of scikit-learn's callbacks has to outlive this.
+            for name in [n for n in vars(self) if n not in before and "callback" not in n]:
+                delattr(self, name)
+            vars(self).update(before)
+            raise
+
+    def _check_parameters(self, X_val: Any = None, y_val: Any = None) -> None:
+        """Refuse what `_parameter_constraints` cannot express."""
+        self._hidden_sizes()
+        self._activation_names()
+        self._dropout_rates()
+        if (X_val is None) != (y_val is None):
+            missing = "y_val" if y_val is None else "X_val"
+            raise ValueError(f"X_val and y_val must be given together; {missing} is None.")
+        if self.solver == "lbfgs":
+            for name, neutral in NEUTRAL.items():
+                value = getattr(self, name)
+                if not np.array_equal(value, neutral):
+                    raise InvalidParameterError(
+                        f"The {name!r} parameter must be {neutral!r} for solver='lbfgs',"
+                        f" which cannot use it. Got {value!r} instead."
+                    )
+            if X_val is not None:
+                raise ValueError("X_val must be None for solver='lbfgs', which does not validate.")
+
+    def _invalid(self, name: str, rule: str) -> InvalidParameterError:
+        return InvalidParameterError(
+            f"The {name!r} parameter of {type(self).__name__} must be {rule}."
+            f" Got {getattr(self, name)!r} instead."
+        )
+
+    def _hidden_sizes(self) -> tuple[int, ...]:
+        sizes = self.hidden_layer_sizes
+        sizes = [sizes] if isinstance(sizes, Integral) else list(sizes)
+        if not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 1 for n in sizes):
+            raise self._invalid("hidden_layer_sizes", "an int >= 1 or a sequence of ints >= 1")
+        return tuple(int(n) for n in sizes)
+
+    def _activation_names(self) -> tuple[str, ...]:
+        n_hidden = len(self._hidden_sizes())
+        names = self.activation
+        if isinstance(names, str):
+            return (names,) * n_hidden
+        if len(names) != n_hidden or not all(name in ACTIVATIONS for name in names):
+            raise self._invalid(
+                "activation",
+                f"one of {sorted(ACTIVATIONS)}, or a sequence of them with one for each of"
+                f" the {n_hidden} hidden layers",
+            )
+        return tuple(names)
+
+    def _dropout_rates(self) -> tuple[float, ...]:
+        n_hidden = len(self._hidden_sizes())
+        rates = self.dropout
+        if isinstance(rates, Real):
+            return (float(rates),) * n_hidden
+        if len(rates) != n_hidden or not all(isinstance(p, Real) and 0 <= p < 1 for p in rates):
+            raise self._invalid(
+                "dropout",
+                "a rate in [0, 1), or a sequence of rates with one for each of the"
+                f" {n_hidden} hidden layers",
+            )
+        return tuple(float(rate) for rate in rates)
+
+    def _check_data(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        suffix: str = "",
+        reset: bool = False,
+        classes: ArrayLike | None = None,
+    ) -> tuple[Any, NDArray[Any], Array | None]:
+        """Return valid X, y and weights; learn the number of features on `reset`."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            dtype=(np.float64, np.float32),
+            order="C",
+            reset=reset,
+        )
+        self._check_y(y, reset, classes)
+        if sample_weight is None:
+            return X, y, None
+        w = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        if not w.any():
+            raise ValueError(f"sample_weight{suffix} must have a weight > 0; all {len(w)} are 0.")
+        return X, y, w
+
+    def _prepare(self, X: Any, y: NDArray[Any], w: Array | None, goes_on: bool) -> None:
+        """Learn the change of coordinates, or check that the network still fits."""
+        sizes = (X.shape[1], *self._hidden_sizes(), self._targets_of(y))
+        loss = self._make_loss()
+        if goes_on:
+            old = self._network
+            new = (sizes, self._activation_names(), loss.out_activation, type(loss))
+            was = (
+                old.parameters.sizes,
+                old.activations,
+                old.loss.out_activation,
+                type(old.loss),
+            )
+            if new != was:
+                raise ValueError(
+                    "A fit that goes on from an earlier one (warm_start or partial_fit) must"
+                    " keep the layer sizes, activations and loss: they were"
+                    f" {was[0]}, {was[1]} and {was[3].__name__}, and are now"
+                    f" {new[0]}, {new[1]} and {new[3].__name__}."
+                )
+            return
+        self._scaler = None if self.scale_inputs is None else SCALERS[self.scale_inputs](X, w)
+        self._fit_targets(y, w, X.dtype)
+        parameters = Parameters(sizes, np.empty(Parameters.count(sizes), X.dtype))
+        self._network = Network(parameters, self._activation_names(), loss)
+        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._initialize(parameters)
+        self.n_layers_ = len(sizes)
+        self.n_outputs_ = sizes[-1]
+        self.out_activation_ = loss.out_activation
+        vars(self).pop("_state", None)
+
+    def _initialize(self, parameters: Parameters) -> None:
+        if self.initializer == "auto":
+            hidden = [FAMILY_OF.get(name, "glorot") for name in self._activation_names()]
+            names = [f"{family}_uniform" for family in [*hidden, "glorot"]]
+        else:
+            names = [self.initializer] * (len(parameters.sizes) - 1)
+        initialize(parameters, names, np.random.default_rng(self._seed))
+
+    def _make_optimizer(self, parameters: Parameters) -> Optimizer:
+        n, dtype = len(parameters.theta), parameters.theta.dtype
+        if self.solver == "adam":
+            return Adam(n, dtype, None, self.beta_1, self.beta_2, self.epsilon)
+        if self.solver == "sgd":
+            return Momentum(n, dtype, None, self.momentum, self.nesterovs_momentum)
+        return GradientDescent(n, dtype)
+
+    def _make_plan(self, n: int) -> Plan:
+        schedule = self.learning_rate
+        batch_size = min(200, n) if self.batch_size == "auto" else self.batch_size
+        if batch_size > n:
+            warnings.warn(
+                f"batch_size={batch_size} is more than the {n} training rows, and is taken"
+                " as all of them.",
+                stacklevel=2,
+            )
+        return Plan(
+            max_iter=self.max_iter,
+            batch_size=n if self.solver == "gd" else min(batch_size, n),
+            shuffle=self.shuffle,
+            rate=self.learning_rate_init,
+            schedule=with_warmup(
+                schedule if callable(schedule) else SCHEDULES[schedule], self.warmup
+            ),
+            adaptive=schedule == "adaptive",
+            power_t=self.power_t if schedule == "invscaling" else None,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            weight_decay=self.weight_decay,
+            clip_norm=self.clip_norm,
+            average_decay=self.average_decay,
+            keep_best=self.early_stopping and self.solver != "lbfgs",
+            warns=schedule not in ("cosine", "one_cycle", "coslog4"),
+            max_fun=self.max_fun,
+            unit=self._unit(),
+            verbose=bool(self.verbose),
+        )
+
+    def _make_state(self, goes_on: bool) -> State:
+        """Return the state to train from, on memory of its own."""
+        parameters = self._network.parameters
+        parameters = parameters.like(parameters.theta.copy())
+        optimizer = None if self.solver == "lbfgs" else self._make_optimizer(parameters)
+        state = State(parameters, optimizer, self._seed)
+        old: State | None = vars(self).get("_state")
+        if goes_on and old is not None:
+            state = replace(deepcopy(old), optimizer=optimizer)
+            if type(old.optimizer) is type(optimizer) and optimizer is not None:
+                optimizer.state[...], optimizer.t = old.optimizer.state, old.optimizer.t
+        elif goes_on:
+            state.curves = Curves(
+                *map(
+                    list,
+                    (
+                        self.loss_curve_,
+                        self.validation_loss_curve_ or (),
+                        self.validation_scores_ or (),
+                        self.learning_rate_curve_,
+                    ),
+                )
+            )
+            state.total_epochs, state.samples = len(self.loss_curve_), self.t_
+        if not self.average_decay:
+            state.average = None
+        elif state.average is None:
+            state.average = state.parameters.theta.copy()
+        state.begin()
+        return state
+
+    def _make_objective(self, X: Any, y: NDArray[Any], w: Array | None, plan: Plan) -> Objective:
+        return Objective(
+            self._make_rows(X, y, w),
+            self._network.parameters,
+            self._network.g,
+            self._network.loss,
+            self.alpha,
+            len(y) if self.solver == "lbfgs" else plan.batch_size,
+            self._dropout_rates(),
+        )
+
+    def _make_rows(self, X: Any, y: NDArray[Any], w: Array | None) -> Rows:
+        """Return data in the network's coordinates."""
+        dtype = self._network.parameters.theta.dtype
+        Y, table = self._encode(y, dtype)
+        w = self._weigh(y, w, dtype)
+        return Rows(self._network_inputs(X), Y, None if w is None else w.astype(dtype), table)
+
+    def _network_inputs(self, X: Any) -> Any:
+        """Return rows in the network's coordinates and of its type."""
+        X = X.astype(self._network.parameters.theta.dtype, copy=False)
+        return X if self._scaler is None else self._scaler(X)
+
+    def _train(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        w: Array | None,
+        held_out: tuple[Any, NDArray[Any], Array | None] | None,
+        goes_on: bool,
+    ) -> None:
+        everything = (X, y, w)
+        splits = self.early_stopping and held_out is None and self.solver != "lbfgs"
+        if splits:
+            (X, y, w), held_out = self._split(X, y, w)
+        plan = self._make_plan(len(y))
+        state = self._make_state(goes_on)
+        objective = self._make_objective(X, y, w, plan)
+        context = self._init_callback_context(max_subtasks=plan.max_iter)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+
+        def after_epoch() -> bool:
+            epoch = context.subcontext(task_name="epoch")
+            epoch.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            return epoch.call_on_fit_task_end(
+                estimator=self,
+                X=X,
+                y=y,
+                reconstruction_attributes=lambda: self._fitted_attributes(state),
+            )
+
+        if self.solver == "lbfgs":
+            train_lbfgs(state, objective, plan, after_epoch)
+        else:
+            validation = None if held_out is None else self._make_validation(*held_out)
+            train(state, objective, plan, validation, after_epoch)
+        if splits and self.refit:
+            X, y, w = everything
+            state, objective = self._refit(state, plan, X, y, w)
+        self._finish(state, objective, plan)
+        context.call_on_fit_task_end(
+            estimator=self,
+            X=X,
+            y=y,
+            reconstruction_attributes=lambda: self._fitted_attributes(state),
+        )
+
+    def _refit(
+        self, found: State, plan: Plan, X: Any, y: NDArray[Any], w: Array | None
+    ) -> tuple[State, Objective]:
+        """Train anew on all rows for the number of epochs that was found the best."""
+        plan = replace(
+            plan,
+            batch_size=min(plan.batch_size, len(y)),
+            epochs=found.best_epoch,
+            keep_best=False,
+            n_iter_no_change=np.inf,
+            warns=False,
+        )
+        self._initialize(self._network.parameters)
+        state = self._make_state(goes_on=False)
+        objective = self._make_objective(X, y, w, plan)
+        train(state, objective, plan, None, lambda: False)
+        for name in ("validation_loss", "validation_score"):
+            setattr(state.curves, name, getattr(found.curves, name))
+        state.best_score, state.best_epoch = found.best_score, found.best_epoch
+        return state, objective
+
+    def _split(self, X: Any, y: NDArray[Any], w: Array | None) -> tuple[Any, Any]:
+        """Set aside `validation_fraction` of the rows, stratified by class."""
+        rows = np.arange(len(y))
+        n_val = max(round(self.validation_fraction * len(y)), 1)
+        if n_val < 2 or len(y) - n_val < 1:
+            raise ValueError(
+                "The validation set is too small: validation_fraction="
+                f"{self.validation_fraction} of {len(y)} rows makes {n_val}, and at least 2"
+                " are needed, and one to train on. Raise validation_fraction."
+            )
+        train_rows, val_rows = train_test_split(
+            rows,
+            test_size=self.validation_fraction,
+            random_state=self._seed,
+            stratify=self._strata(y, n_val),
+        )
+        train_rows.sort()
+
+        def take(at: NDArray[Any]) -> tuple[Any, NDArray[Any], Array | None]:
+            return X[at], y[at], None if w is None else w[at]
+
+        return take(train_rows), take(val_rows)
+
+    def _strata(self, y: NDArray[Any], n_val: int) -> NDArray[Any] | None:
+        return None
+
+    def _make_validation(self, X: Any, y: NDArray[Any], w: Array | None) -> Validation:
+        rows = self._make_rows(X, y, w)
+        network = self._network
+        objective = Objective(
+            rows, network.parameters, network.g, network.loss, 0.0, batch_size=CHUNK
+        )
+        if self.scoring == "loss":
+            return Validation(objective.value, lambda parameters, loss: -loss)
+        if self.scoring is None:
+
+            def own_score(parameters: Parameters, loss: float) -> float:
+                if not np.isfinite(loss):
+                    return np.nan
+                Z = self._raw_outputs(rows.X, network.with_theta(parameters.theta))
+                return self._score_outputs(y, Z, w)
+
+            return Validation(objective.value, own_score)
+        scorer = check_scoring(self, self.scoring)
+        kwargs = {} if w is None else {"sample_weight": w}
+
+        def score(parameters: Parameters, loss: float) -> float:
+            if not np.isfinite(loss):
+                return np.nan
+            fitted = copy(self)
+            fitted._network = network.with_theta(parameters.theta)
+            vars(fitted).pop("feature_names_in_", None)  # X is an array by now
+            return float(scorer(fitted, X, y, **kwargs))
+
+        return Validation(objective.value, score)
+
+    def _fitted_attributes(self, state: State) -> dict[str, Any]:
+        """Return what a copy of the estimator needs to predict as of now."""
+        return {
+            "_network": self._network.with_theta(state.final().theta.copy()),
+            "n_iter_": state.epoch,
+        }
+
+    def _finish(self, state: State, objective: Objective, plan: Plan) -> None:
+        """Set the fitted attributes."""
+        curves = state.curves
+        self._network = self._network.with_theta(state.final().theta)
+        self.n_iter_ = state.epoch
+        self.t_ = state.samples
+        with np.errstate(over="ignore"):
+            self.loss_ = objective.value(self._network.parameters) * plan.unit
+        self.loss_curve_ = curves.loss
+        self.learning_rate_curve_ = curves.learning_rate
+        self.validation_loss_curve_ = curves.validation_loss or None
+        self.best_loss_ = None if plan.keep_best else state.best_loss * plan.unit
+        self.validation_scores_ = curves.validation_score if plan.keep_best else None
+        self.best_validation_score_ = state.best_score if plan.keep_best else None
+        self.best_n_iter_ = state.best_epoch if plan.keep_best else state.epoch
+        state.best_theta = None
+        if self.warm_start:
+            self._state = state
+        else:
+            vars(self).pop("_state", None)
+
+    def _can_partial_fit(self) -> bool:
+        if self.solver == "lbfgs":
+            raise AttributeError(
+                "partial_fit is only available for stochastic solvers; solver='lbfgs' is not."
+            )
+        return True
+
+    def _partial_fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, classes: ArrayLike | None
+    ) -> Self:
+        with self._all_or_nothing():
+            self._validate_params()
+            self._check_parameters()
+            if self.early_stopping is True:
+                raise ValueError("partial_fit does not support early_stopping=True.")
+            goes_on = self._is_fitted()
+            X, y, w = self._check_data(X, y, sample_weight, reset=not goes_on, classes=classes)
+            self._prepare(X, y, w, goes_on)
+            plan = replace(
+                self._make_plan(len(y)),
+                max_iter=1,
+                schedule=SCHEDULES["constant"],
+                n_iter_no_change=np.inf,
+                keep_best=False,
+                warns=False,
+            )
+            state = self._make_state(goes_on)
+            objective = self._make_objective(X, y, w, plan)
+            train(state, objective, plan, None, lambda: False)
+            self._finish(state, objective, plan)
+            self._state = state
+        return self
+
+    # Fitted attributes: views of the one flat vector
+
+    @property
+    def weights_(self) -> list[Array]:
+        """W[1], ..., W[L] of the paper: W[l] has shape (n[l], n[l-1])."""
+        return self._fitted_network("weights_").parameters.W[1:]
+
+    @weights_.setter
+    def weights_(self, weights: Sequence[ArrayLike]) -> None:
+        self._set_parameters("weights_", weights, self.biases_)
+
+    @property
+    def biases_(self) -> list[Array]:
+        """b[1], ..., b[L] of the paper: b[l] has shape (n[l], 1)."""
+        return self._fitted_network("biases_").parameters.b[1:]
+
+    @biases_.setter
+    def biases_(self, biases: Sequence[ArrayLike]) -> None:
+        self._set_parameters("biases_", self.weights_, biases)
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """The weights as scikit-learn has them: layer l of shape (n[l-1], n[l])."""
+        return [W.T for W in self._fitted_network("coefs_").parameters.W[1:]]
+
+    @coefs_.setter
+    def coefs_(self, coefs: Sequence[ArrayLike]) -> None:
+        self._set_parameters("coefs_", [np.transpose(c) for c in coefs], self.biases_)
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """The biases as scikit-learn has them: layer l of shape (n[l],)."""
+        return [b[:, 0] for b in self._fitted_network("intercepts_").parameters.b[1:]]
+
+    @intercepts_.setter
+    def intercepts_(self, intercepts: Sequence[ArrayLike]) -> None:
+        columns = [np.reshape(b, (-1, 1)) for b in intercepts]
+        self._set_parameters("intercepts_", self.weights_, columns)
+
+    def _fitted_network(self, name: str) -> Network:
+        if not self._is_fitted():
+            raise AttributeError(f"This {type(self).__name__} has no {name!r} before fit.")
+        return self._network
+
+    def _set_parameters(
+        self, name: str, weights: Sequence[ArrayLike], biases: Sequence[ArrayLike]
+    ) -> None:
+        """Take the given values into a vector of this estimator's own."""
+        old = self._network.parameters
+        new = old.like(np.empty_like(old.theta))
+        targets = [*new.W[1:], *new.b[1:]]
+        values = [np.asarray(value) for value in (*weights, *biases)]
+        if [v.shape for v in values] != [t.shape for t in targets]:
+            raise ValueError(
+                f"{name} must fit the layers of sizes {old.sizes}; got arrays of shapes"
+                f" {[np.shape(v) for v in values]} for weights (n[l], n[l-1]) and biases"
+                " (n[l], 1)."
+            )
+        for target, value in zip(targets, values, strict=True):
+            target[...] = value
+        self._network = self._network.with_theta(new.theta)
+        vars(self).pop("_state", None)
+
+    # Prediction
+
+    def _outputs(self, X: Any) -> Array:
+        """Validate X and return the raw outputs Z[L] of its rows, of shape (n, m)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        return self._raw_outputs(X, self._network, self._network_inputs)
+
+    @staticmethod
+    def _raw_outputs(
+        X: Any, network: Network, prepare: Callable[[Any], Any] = lambda X: X
+    ) -> Array:
+        """Return Z[L] of every row, chunk by chunk, each chunk prepared by itself."""
+        n, sizes = X.shape[0], network.parameters.sizes
+        dtype = network.parameters.theta.dtype
+        widest = 3 * max(sizes) + 3 * sizes[-1]
+        limit = min(MEMORY_LIMIT, get_config()["working_memory"] * 2**20)
+        chunk = int(np.clip(limit // (widest * dtype.itemsize), 1, CHUNK))
+        workspace = network.passes(min(chunk, n))
+        outputs = np.empty((n, sizes[-1]), dtype)
+        with np.errstate(over="ignore"):
+            for start in range(0, n, chunk):
+                rows = prepare(X[start : start + chunk])
+                at: Pass = workspace.over(rows.shape[0])
+                at.A[0] = SparseColumns(rows) if issparse(rows) else rows.T
+                forward(network.parameters, at, network.loss)
+                outputs[start : start + chunk] = at.Z[at.L].T
+        return outputs

@@ -1,0 +1,74 @@
+"""The first weights: zero-mean draws whose variance fits the widths of the layers.
+
+Every draw is made in float64 from the generator passed in, whatever the type of the
+parameters, so that a float32 and a float64 network start from the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from skdnn.network import Parameters
+
+
+def glorot_variance(fan_in: int, fan_out: int) -> float:
+    """Return 2 / (fan_in + fan_out); Glorot and Bengio (2010)."""
+    return 2.0 / (fan_in + fan_out)
+
+
+def he_variance(fan_in: int, fan_out: int) -> float:
+    """Return 2 / fan_in, for relu; He, Zhang, Ren and Sun (2015)."""
+    return 2.0 / fan_in
+
+
+def lecun_variance(fan_in: int, fan_out: int) -> float:
+    """Return 1 / fan_in; LeCun, Bottou, Orr and Müller (1998)."""
+    return 1.0 / fan_in
+
+
+VARIANCES: dict[str, Callable[[int, int], float]] = {
+    "glorot": glorot_variance,
+    "he": he_variance,
+    "lecun": lecun_variance,
+}
+SHAPES = ("uniform", "normal")
+INITIALIZERS = tuple(f"{family}_{shape}" for family in VARIANCES for shape in SHAPES)
+
+# The family that keeps the variance of the signal from layer to layer, by activation;
+# Glorot's for all others.
+FAMILY_OF = {
+    "relu": "he",
+    "leaky_relu": "he",
+    "elu": "he",
+    "gelu": "he",
+    "silu": "he",
+    "mish": "he",
+    "selu": "lecun",
+}
+
+
+def initialize(parameters: Parameters, names: list[str], rng: np.random.Generator) -> None:
+    """Fill the weights of layer l by the initialiser names[l - 1], the biases with 0.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Filled in place.
+    names : list of str
+        One of `INITIALIZERS` for every layer.
+    rng : numpy.random.Generator
+        The draws are taken from it layer by layer.
+    """
+    for W, name in zip(parameters.W[1:], names, strict=True):
+        family, shape = name.split("_")
+        fan_out, fan_in = W.shape
+        deviation = VARIANCES[family](fan_in, fan_out) ** 0.5
+        if shape == "normal":
+            W[...] = rng.normal(0.0, deviation, W.shape)
+        else:
+            bound = 3.0**0.5 * deviation
+            W[...] = rng.uniform(-bound, bound, W.shape)
+    for b in parameters.b[1:]:
+        b.fill(0.0)

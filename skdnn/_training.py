@@ -1,0 +1,516 @@
+"""Training: the objective, its gradient over mini-batches, and the loop of epochs.
+
+What evolves in a fit stands in one object, :class:`State`; what is fixed in another,
+:class:`Plan`. `train` and `train_lbfgs` take both and leave the final weights in the
+state. Randomness comes from generators keyed by (seed, epoch), so that a fit can go on
+from a state wherever it was left.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+from scipy.linalg import get_blas_funcs
+from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
+
+from skdnn._optimizers import Optimizer
+from skdnn._schedules import Schedule
+from skdnn._sparse import SparseColumns
+from skdnn.activations import Activation, Array
+from skdnn.losses import Loss
+from skdnn.network import Parameters, Pass, Workspace, backward, forward
+
+# A pass over more rows than this is made in parts, whose gradients add up: the arrays of
+# a part stay in the cache, and memory does not grow with the batch.
+CHUNK = 1024
+
+
+class Rows:
+    """Training rows as the network reads them.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, n[0])
+        Inputs.
+    Y : ndarray of shape (n, m), or int ndarray of shape (n,)
+        Targets; integers are labels and stand for rows of `table`.
+    w : ndarray of shape (n,) or None
+        Sample weights.
+    table : ndarray of shape (m, m), optional
+        Row y is the target of label y: one-hot, or smoothed.
+    """
+
+    def __init__(self, X: Any, Y: Array, w: Array | None, table: Array | None = None) -> None:
+        self.X, self.Y, self.w, self.table = X, Y, w, table
+        self.sparse = issparse(X)
+        self.weight = float(len(Y) if w is None else np.sum(w, dtype=np.float64))
+        self._memory: dict[str, Array] = {}
+
+    def __len__(self) -> int:
+        return len(self.Y)
+
+    def load(self, at: Pass, rows: slice | Array) -> tuple[Array, Array | None]:
+        """Put the samples `rows` into A[0] of a pass and return their Y and w."""
+        X = self.X[rows] if self.sparse else self._rows("X", self.X, rows)
+        at.A[0] = SparseColumns(X) if self.sparse else X.T
+        Y = self._rows("Y", self.Y, rows)
+        if self.table is not None:
+            Y = self._rows("target", self.table, Y)
+        return Y.T, None if self.w is None else self._rows("w", self.w, rows)
+
+    def _rows(self, name: str, source: Array, rows: slice | Array) -> Array:
+        """Return the given rows: a view of a slice, or gathered into memory kept for it."""
+        if isinstance(rows, slice):
+            return source[rows]
+        memory = self._memory.get(name)
+        if memory is None or len(memory) < len(rows):
+            memory = self._memory[name] = np.empty((len(rows), *source.shape[1:]), source.dtype)
+        # mode="clip" writes straight to `out`; the default goes through a buffer.
+        return np.take(source, rows, axis=0, out=memory[: len(rows)], mode="clip")
+
+
+class Objective:
+    """J = (sum of w_k L(o_k, y_k) + alpha / 2 |W|^2) / (total weight), on given rows.
+
+    Parameters
+    ----------
+    rows : Rows
+        The samples.
+    parameters : Parameters
+        Gives the sizes and the type.
+    g : sequence of Activation
+        The hidden layers' activations; index 0 is unused.
+    loss : Loss
+        The loss and output activation.
+    alpha : float
+        Strength of the L2 term.
+    batch_size : int
+        The largest batch that will be asked for.
+    dropout : sequence of float
+        The share dropped of every hidden layer, or ().
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        parameters: Parameters,
+        g: list[Activation | None],
+        loss: Loss,
+        alpha: float,
+        batch_size: int,
+        dropout: tuple[float, ...] = (),
+    ) -> None:
+        self.rows, self.loss, self.alpha, self.batch_size = rows, loss, alpha, batch_size
+        self.dropout = any(dropout)
+        theta = parameters.theta
+        self.workspace = Workspace(
+            parameters.sizes,
+            g,
+            min(max(batch_size, 1), CHUNK),
+            theta.dtype,
+            dropout=dropout if self.dropout else (),
+        )
+        self.gradient = parameters.like(np.empty_like(theta))
+        self._part: Parameters | None = None
+        self.axpy = get_blas_funcs("axpy", dtype=theta.dtype)
+
+    def penalty(self, parameters: Parameters) -> float:
+        """Return the L2 term, alpha / (2 W) |weights|^2."""
+        weights = parameters.weights
+        return 0.5 * self.alpha * float(np.vdot(weights, weights)) / self.rows.weight
+
+    def value(self, parameters: Parameters) -> float:
+        """Return J at the given parameters, without dropout."""
+        total = 0.0
+        for at, part in self._parts(slice(0, len(self.rows))):
+            Y, w = self.rows.load(at, part)
+            for d in at.D:
+                if d is not None:
+                    d.fill(1.0)
+            forward(parameters, at, self.loss)
+            total += self.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work)
+        return total / self.rows.weight + self.penalty(parameters)
+
+    def differentiate(
+        self,
+        parameters: Parameters,
+        batch: slice | Array,
+        rng: np.random.Generator | None = None,
+    ) -> float:
+        """Write the gradient of J on a batch to `gradient` and return sum w_k L_k.
+
+        The batch B stands for all n rows: its losses are divided by W |B| / n.
+        """
+        size = batch.stop - batch.start if isinstance(batch, slice) else len(batch)
+        N = self.rows.weight * size / len(self.rows)
+        total, target = 0.0, self.gradient
+        for at, part in self._parts(batch):
+            Y, w = self.rows.load(at, part)
+            if self.dropout:
+                draw_dropout(at, rng)
+            forward(parameters, at, self.loss)
+            total += self.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work)
+            self.loss.gradient(at.A[at.L], Y, w, N, out=at.dZ[at.L])
+            backward(parameters, at, target)
+            if target is not self.gradient:
+                self.gradient.theta += target.theta
+            elif size > CHUNK:
+                target = self._second_gradient()
+        if self.alpha:
+            self.axpy(parameters.weights, self.gradient.weights, a=self.alpha / self.rows.weight)
+        return total
+
+    def _parts(self, batch: slice | Array) -> Iterator[tuple[Pass, slice | Array]]:
+        """Cut a batch into parts of at most the workspace's size, with their arrays."""
+        m = self.workspace.N
+        if isinstance(batch, slice):
+            for i in range(batch.start, batch.stop, m):
+                part = slice(i, min(i + m, batch.stop))
+                yield self.workspace.over(part.stop - i), part
+        else:
+            for i in range(0, len(batch), m):
+                yield self.workspace.over(min(m, len(batch) - i)), batch[i : i + m]
+
+    def _second_gradient(self) -> Parameters:
+        if self._part is None:
+            self._part = self.gradient.like(np.empty_like(self.gradient.theta))
+        return self._part
+
+
+def draw_dropout(at: Pass, rng: np.random.Generator | None) -> None:
+    """Fill the D[l] of a pass: 0 with the layer's rate and 1 / keep[l] otherwise."""
+    assert rng is not None
+    for d, keep in zip(at.D, at.keep, strict=False):
+        if d is not None:
+            # 16 random bits a unit decide, which costs a quarter of a float each; the
+            # rate is met to 1 in 65,536.
+            draws = rng.integers(0, 1 << 16, d.shape, dtype=np.uint16)
+            np.less(draws, round(keep * (1 << 16)), out=d)
+            d *= 1.0 / keep
+
+
+@dataclass
+class Curves:
+    """What is recorded at every epoch."""
+
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_score: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+
+
+@dataclass
+class State:
+    """Everything that evolves in training: what a checkpoint holds."""
+
+    parameters: Parameters
+    optimizer: Optimizer | None
+    seed: int
+    average: Array | None = None  # of the weights, if asked for
+    total_epochs: int = 0  # ever; with the seed, the key of the next epoch's generator
+    samples: int = 0  # rows seen, ever
+    divisor: float = 1.0  # of the adaptive rate
+    curves: Curves = field(default_factory=Curves)
+    # Of the current call to fit:
+    epoch: int = 0
+    stale: int = 0
+    reference: float = -np.inf  # the best score that counts for `stale`
+    best_score: float = -np.inf
+    best_loss: float = np.inf
+    best_epoch: int = 0
+    best_theta: Array | None = None
+
+    def begin(self) -> None:
+        """Start another fit from here: counts and bests afresh, curves going on."""
+        self.epoch = self.stale = self.best_epoch = 0
+        self.reference = self.best_score = -np.inf
+        self.best_loss = np.inf
+        self.best_theta = None
+        self.divisor = 1.0
+
+    def final(self) -> Parameters:
+        """Return the weights that predict: the average, where one is kept."""
+        return self.parameters if self.average is None else self.parameters.like(self.average)
+
+
+@dataclass
+class Plan:
+    """How to train: the estimator's parameters with every "auto" resolved."""
+
+    max_iter: int
+    batch_size: int
+    shuffle: bool
+    rate: float
+    schedule: Schedule
+    adaptive: bool = False
+    power_t: float | None = None  # of invscaling
+    tol: float = 1e-4
+    n_iter_no_change: float = 10
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    average_decay: float = 0.0
+    epochs: int | None = None  # where to end before max_iter, which paces the schedule
+    keep_best: bool = False  # restore the epoch with the best validation score
+    warns: bool = True  # whether to end at max_iter means not to have converged
+    max_fun: int = 15000
+    unit: float = 1.0  # what one unit of J is in the user's units of the loss
+    verbose: bool = False
+
+
+@dataclass
+class Validation:
+    """The loss and the score of given parameters on rows that are not trained on."""
+
+    loss: Callable[[Parameters], float]
+    score: Callable[[Parameters, float], float]  # of the parameters and their loss
+
+
+def train(
+    state: State,
+    objective: Objective,
+    plan: Plan,
+    validation: Validation | None,
+    after_epoch: Callable[[], bool],
+) -> None:
+    """Run epochs of a stochastic solver, or of gradient descent on the full batch.
+
+    Parameters
+    ----------
+    state : State
+        Where to start from; updated in place, epoch by epoch.
+    objective : Objective
+        What to minimise.
+    plan : Plan
+        How.
+    validation : Validation or None
+        What to watch besides the training loss.
+    after_epoch : callable
+        Called when an epoch is complete; a true answer ends the fit.
+
+    Raises
+    ------
+    ValueError
+        If the loss or a weight overflows (without `plan.keep_best` to fall back on).
+    """
+    reason = ""
+    start = time.perf_counter()
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            while state.epoch < (plan.epochs or plan.max_iter) and not reason:
+                loss = _run_epoch(state, objective, plan)
+                reason = _judge(state, loss, plan, validation)
+                if plan.verbose:
+                    _report(state, plan, time.perf_counter() - start)
+                if after_epoch() and not reason:
+                    reason = "A callback asked to stop."
+    except KeyboardInterrupt:
+        reason = "interrupted"
+        _interrupted(state)
+    if plan.verbose and reason:
+        print(reason)
+    if not reason and plan.warns:
+        warnings.warn(
+            f"The solver reached max_iter={plan.max_iter} epochs before it converged:"
+            " raise max_iter, or the learning rate.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    if plan.keep_best and state.best_theta is not None:
+        np.copyto(state.final().theta, state.best_theta)
+
+
+def _run_epoch(state: State, objective: Objective, plan: Plan) -> float:
+    """Go once through the rows, and return the loss of the epoch."""
+    n = len(objective.rows)
+    rng = np.random.default_rng([state.seed, state.total_epochs])
+    full = plan.batch_size >= n
+    order: Any = rng.permutation(n) if plan.shuffle and not full else None
+    n_steps = -(-n // plan.batch_size)
+    total = 0.0
+    rate = plan.rate / state.divisor
+    if plan.power_t is not None:
+        rate /= (state.samples + 1) ** plan.power_t
+    for i in range(n_steps):
+        rows = slice(i * plan.batch_size, min((i + 1) * plan.batch_size, n))
+        r = rate * plan.schedule((state.epoch + i / n_steps) / plan.max_iter)
+        if i == 0:
+            state.curves.learning_rate.append(r)
+        total += objective.differentiate(
+            state.parameters, rows if order is None else order[rows], rng
+        )
+        _step(state, objective, r, plan)
+    state.epoch += 1
+    state.total_epochs += 1
+    state.samples += n
+    if full:  # one step: the objective where it led to is one pass away
+        return objective.value(state.parameters)
+    return total / objective.rows.weight + objective.penalty(state.parameters)
+
+
+def _step(state: State, objective: Objective, rate: float, plan: Plan) -> None:
+    """Move the weights one step down the gradient."""
+    theta, gradient = state.parameters.theta, objective.gradient
+    if plan.clip_norm is not None:
+        norm = float(np.sqrt(np.vdot(gradient.theta, gradient.theta)))
+        if norm > plan.clip_norm:
+            gradient.theta *= plan.clip_norm / norm
+    if plan.weight_decay:
+        state.parameters.weights *= 1.0 - rate * plan.weight_decay
+    state.optimizer.step(theta, gradient.theta, rate)
+    if state.average is not None:
+        # The exponential moving average of theta_1..theta_t, normalised as Adam's are.
+        d, t = plan.average_decay, state.optimizer.t
+        c = (1.0 - d) / (1.0 - d**t)
+        state.average *= 1.0 - c
+        objective.axpy(theta, state.average, a=c)
+
+
+def _judge(state: State, loss: float, plan: Plan, validation: Validation | None) -> str:
+    """Record the epoch, and return why to stop after it, or an empty string."""
+    curves = state.curves
+    curves.loss.append(loss * plan.unit)
+    state.best_loss = min(state.best_loss, loss) if loss == loss else state.best_loss
+    score = -loss
+    if validation is not None:
+        validation_loss = validation.loss(state.final())
+        curves.validation_loss.append(validation_loss * plan.unit)
+        if plan.keep_best:
+            score = validation.score(state.final(), validation_loss)
+            curves.validation_score.append(score)
+    if not np.isfinite(loss) or not np.isfinite(state.parameters.theta).all():
+        return _diverged(state, plan)
+    if state.epoch == 1 or score >= state.reference + plan.tol:
+        state.stale = 0
+    else:
+        state.stale += 1
+    if score > state.reference:
+        state.reference = score
+    if score > state.best_score:
+        state.best_score, state.best_epoch = score, state.epoch
+        if plan.keep_best:
+            state.best_theta = state.final().theta.copy()
+    if state.stale < plan.n_iter_no_change:
+        return ""
+    if plan.adaptive and plan.rate / state.divisor > 1e-6:
+        # A lucky epoch at the old rate must not make every later one look stale.
+        state.divisor *= 5.0
+        state.stale, state.reference = 0, score
+        return ""
+    what = "Validation score" if plan.keep_best else "Training loss"
+    return f"{what} did not improve by tol={plan.tol:g} for {state.stale} epochs."
+
+
+def _interrupted(state: State) -> None:
+    warnings.warn(
+        f"Training was interrupted by the user after epoch {state.epoch};"
+        " what was learnt until then is kept.",
+        stacklevel=3,
+    )
+
+
+def _diverged(state: State, plan: Plan) -> str:
+    message = (
+        f"The training loss or a weight became infinite or NaN in epoch {state.epoch}"
+        " (Solver produced non-finite parameter weights)."
+        " Lower learning_rate_init, scale the input, or set clip_norm."
+    )
+    if not plan.keep_best or state.best_theta is None:
+        raise ValueError(message)
+    warnings.warn(
+        f"{message} The weights of epoch {state.best_epoch} are kept.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return "Training diverged."
+
+
+def _report(state: State, plan: Plan, seconds: float) -> None:
+    """Print one line for the epoch."""
+    curves = state.curves
+    line = f"epoch {state.epoch:4d}/{plan.max_iter}  loss {curves.loss[-1]:.6f}"
+    if curves.validation_loss:
+        line += f"  validation loss {curves.validation_loss[-1]:.6f}"
+    if curves.validation_score:
+        line += f"  score {curves.validation_score[-1]:.4f}"
+    left = seconds / state.epoch * (plan.max_iter - state.epoch)
+    print(f"{line}  rate {curves.learning_rate[-1]:.3g}  at most {left:.0f} s left")
+
+
+def train_lbfgs(
+    state: State,
+    objective: Objective,
+    plan: Plan,
+    after_epoch: Callable[[], bool],
+) -> None:
+    """Minimise the objective by SciPy's L-BFGS; one iteration counts as an epoch.
+
+    SciPy works in float64 whatever the type of the parameters.
+    """
+    theta = state.parameters.theta
+    rows = slice(0, len(objective.rows))
+    curves = state.curves
+    start = time.perf_counter()
+    reached = theta.copy()
+
+    def value_and_gradient(x: Array) -> tuple[float, Array]:
+        np.copyto(theta, x)
+        loss = objective.differentiate(state.parameters, rows) / objective.rows.weight
+        loss += objective.penalty(state.parameters)
+        return loss, objective.gradient.theta.astype(np.float64)
+
+    def after_iteration(intermediate_result: Any) -> None:
+        loss = float(intermediate_result.fun)
+        state.epoch += 1
+        curves.loss.append(loss * plan.unit)
+        state.best_loss = min(state.best_loss, loss)
+        for point in (theta, reached):
+            np.copyto(point, intermediate_result.x)
+        if plan.verbose:
+            left = (time.perf_counter() - start) / state.epoch * (plan.max_iter - state.epoch)
+            print(
+                f"iteration {state.epoch:4d}/{plan.max_iter}  loss {curves.loss[-1]:.6f}"
+                f"  at most {left:.0f} s left"
+            )
+        if after_epoch():
+            raise StopIteration
+
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            result = scipy.optimize.minimize(
+                value_and_gradient,
+                theta.astype(np.float64),
+                method="L-BFGS-B",
+                jac=True,
+                callback=after_iteration,
+                options={
+                    "maxiter": plan.max_iter,
+                    "maxfun": plan.max_fun,
+                    "gtol": plan.tol,
+                    # SciPy's own 2.2e-9 at the default tol, and in proportion below it.
+                    "ftol": 1e7 * np.finfo(np.float64).eps * min(1.0, plan.tol / 1e-4),
+                },
+            )
+    except KeyboardInterrupt:
+        np.copyto(theta, reached)
+        _interrupted(state)
+        return
+    np.copyto(theta, result.x)
+    state.samples += len(objective.rows) * state.epoch
+    state.total_epochs += state.epoch
+    if not np.isfinite(result.fun) or not np.isfinite(theta).all():
+        _diverged(state, plan)
+    if result.status == 1:
+        warnings.warn(
+            f"lbfgs stopped after {state.epoch} iterations ({result.nfev} evaluations) of at"
+            f" most max_iter={plan.max_iter} (max_fun={plan.max_fun}) before it converged:"
+            " raise them, or scale the data.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,586 @@
+"""The three estimators: each a loss, an encoding of the targets, and a docstring."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.validation import column_or_1d
+
+from skdnn._base import PLAIN, BaseDNN, Real
+from skdnn._scaling import target_scale
+from skdnn.activations import Array
+from skdnn.losses import (
+    AbsoluteError,
+    BinaryCrossEntropy,
+    CategoricalCrossEntropy,
+    Huber,
+    Loss,
+    Poisson,
+    Quantile,
+    SquaredError,
+)
+
+
+class DNNRegressor(RegressorMixin, BaseDNN):
+    """A deep neural network for regression: identity output, L2 loss."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseDNN._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson"})],
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "huber_delta": [Interval(Real, 0, None, closed="neither")],
+        "scale_target": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        initializer: str = "glorot_uniform",
+        dropout: Any = 0.0,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        average_decay: float = 0.0,
+        warmup: float = 0.0,
+        scoring: Any = None,
+        refit: bool = False,
+        scale_inputs: str | None = None,
+        scale_target: bool = False,
+        quantile: float = 0.5,
+        huber_delta: float = 1.0,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes,
+            activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+            initializer=initializer,
+            dropout=dropout,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            average_decay=average_decay,
+            warmup=warmup,
+            scoring=scoring,
+            refit=refit,
+            scale_inputs=scale_inputs,
+        )
+        self.loss = loss
+        self.scale_target = scale_target
+        self.quantile = quantile
+        self.huber_delta = huber_delta
+
+    @classmethod
+    def _plain(cls) -> dict[str, Any]:
+        return {**PLAIN, "scale_target": False}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = False
+        return tags
+
+    def _make_loss(self) -> Loss:
+        return {
+            "squared_error": SquaredError,
+            "absolute_error": AbsoluteError,
+            "huber": lambda: Huber(self.huber_delta),
+            "quantile": lambda: Quantile(self.quantile),
+            "poisson": Poisson,
+        }[self.loss]()
+
+    def _check_y(self, y: NDArray[Any], reset: bool, classes: ArrayLike | None) -> None:
+        if self.loss == "poisson" and np.any(y < 0):
+            raise ValueError(
+                f"y must be >= 0 for loss='poisson'; the smallest value is {np.min(y)}."
+            )
+        n_targets = self._targets_of(y)
+        if reset:
+            self._is_column = y.ndim == 1
+        elif n_targets != self.n_outputs_:
+            raise ValueError(
+                f"y must have the {self.n_outputs_} targets of the first fit; got {n_targets}."
+            )
+
+    def _targets_of(self, y: NDArray[Any]) -> int:
+        return 1 if y.ndim == 1 else y.shape[1]
+
+    def _check_data(self, X: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
+        X, y, w = super()._check_data(X, y, *args, **kwargs)
+        return X, y.astype(X.dtype, copy=False), w
+
+    def _fit_targets(self, y: NDArray[Any], w: Array | None, dtype: Any) -> None:
+        self._target_center, self._target_scale = None, None
+        if self.scale_target:
+            self._target_center, self._target_scale = target_scale(
+                y.reshape(len(y), -1), w, center=self.loss != "poisson"
+            )
+
+    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
+        Y = y.reshape(len(y), -1).astype(dtype, copy=False)
+        if self._target_scale is not None:
+            Y = (Y - self._target_center) / self._target_scale
+        return Y, None
+
+    def _unit(self) -> float:
+        if self._target_scale is None:
+            return 1.0
+        power = 2 if self.loss in ("squared_error", "huber") else 1
+        return float(np.mean(self._target_scale) ** power)
+
+    def _decode(self, Z: Array) -> Array:
+        """Return predictions from raw outputs, both of shape (n, m)."""
+        A = np.exp(Z) if self._network.loss.out_activation == "exp" else Z
+        if self._target_scale is not None:
+            A = A * self._target_scale + self._target_center
+        return A
+
+    def _score_outputs(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
+        return float(r2_score(y, self._decode(Z), sample_weight=w))
+
+    def predict(self, X: Any) -> Array:
+        """Predict the targets of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            In the units of the y that was fitted.
+        """
+        y = self._decode(self._outputs(X))
+        return y[:, 0] if self._is_column else y
+
+    @available_if(lambda self: self._can_partial_fit())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Go once through the given rows, from the weights as they are.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights >= 0, not all 0.
+
+        Returns
+        -------
+        self
+        """
+        return self._partial_fit(X, y, sample_weight, None)
+
+
+class _DNNClassifierBase(ClassifierMixin, BaseDNN):
+    """What the two classifiers share."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseDNN._parameter_constraints,
+        "class_weight": [None, StrOptions({"balanced"}), dict],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        initializer: str = "glorot_uniform",
+        dropout: Any = 0.0,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        average_decay: float = 0.0,
+        warmup: float = 0.0,
+        scoring: Any = None,
+        refit: bool = False,
+        scale_inputs: str | None = None,
+        class_weight: Any = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes,
+            activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+            initializer=initializer,
+            dropout=dropout,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            average_decay=average_decay,
+            warmup=warmup,
+            scoring=scoring,
+            refit=refit,
+            scale_inputs=scale_inputs,
+        )
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+
+    @classmethod
+    def _plain(cls) -> dict[str, Any]:
+        return {**PLAIN, "label_smoothing": 0.0}
+
+    def _check_data(self, X: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
+        X, y, w = super()._check_data(X, y, *args, **kwargs)
+        return X, self._flat(y), w
+
+    def _flat(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Return a single column of labels as a vector, with a warning as in scikit-learn."""
+        return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _check_y(self, y: NDArray[Any], reset: bool, classes: ArrayLike | None) -> None:
+        check_classification_targets(y)
+        y = self._flat(y)
+        self._check_kind(type_of_target(y, input_name="y", raise_unknown=True))
+        is_indicator = y.ndim == 2
+        present = np.arange(y.shape[1]) if is_indicator else np.unique(y)
+        known = present if classes is None else unique_labels(classes)
+        if reset:
+            if len(known) < 2 and not is_indicator:
+                raise ValueError(
+                    f"y must have at least 2 classes; got 1 class only: {known.tolist()}."
+                )
+            self._check_classes(known)
+            self.classes_, self._is_multilabel = known, is_indicator
+        elif is_indicator != self._is_multilabel:
+            raise ValueError(
+                "y must be of the form of the first fit: "
+                + ("an indicator matrix." if self._is_multilabel else "one label a row.")
+            )
+        elif classes is not None and not np.array_equal(known, self.classes_):
+            raise ValueError(
+                f"classes={classes!r} must be the same as on the first call to partial_fit:"
+                f" {self.classes_!r}."
+            )
+        unknown = np.setdiff1d(present, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y must hold classes of {self.classes_.tolist()} only; got"
+                f" {unknown.tolist()} besides."
+            )
+
+    def _check_kind(self, kind: str) -> None:
+        """Refuse a type of target that the classifier does not take."""
+
+    def _check_classes(self, classes: NDArray[Any]) -> None:
+        """Refuse a number of classes that the classifier does not take."""
+
+    def _labels(self, y: NDArray[Any]) -> NDArray[np.intp]:
+        return np.searchsorted(self.classes_, y)
+
+    def _fit_targets(self, y: NDArray[Any], w: Array | None, dtype: Any) -> None:
+        """Classes have no units."""
+
+    def _weigh(self, y: NDArray[Any], w: Array | None, dtype: Any) -> Array | None:
+        if self.class_weight is None:
+            return w
+        if self._is_multilabel:
+            factor = compute_sample_weight(self.class_weight, y)
+        else:
+            factor = compute_class_weight(
+                self.class_weight, classes=self.classes_, y=y, sample_weight=w
+            )[self._labels(y)]
+        return (factor if w is None else factor * w).astype(dtype)
+
+    def _strata(self, y: NDArray[Any], n_val: int) -> NDArray[Any] | None:
+        if self._is_multilabel:
+            return None
+        counts = np.unique(y, return_counts=True)[1]
+        possible = counts.min() >= 2 and min(n_val, len(y) - n_val) >= len(counts)
+        return y if possible else None
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict the class of every row of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or (n_samples, n_classes) for a multilabel fit
+            Labels as they were given, or 0 and 1 for every label.
+        """
+        return self._decode(self._outputs(X))
+
+    def _decode(self, Z: Array) -> NDArray[Any]:
+        raise NotImplementedError
+
+    def _score_outputs(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
+        return float(accuracy_score(y, self._decode(Z), sample_weight=w))
+
+    @available_if(lambda self: self._can_partial_fit())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Go once through the given rows, from the weights as they are.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            Class labels.
+        classes : array-like of shape (n_classes,), optional
+            All the classes there will be; needed on the first call.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights >= 0, not all 0.
+
+        Returns
+        -------
+        self
+        """
+        if classes is None and not self._is_fitted():
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        return self._partial_fit(X, y, sample_weight, classes)
+
+
+class DNNBinaryClassifier(_DNNClassifierBase):
+    """A deep neural network for two classes, or for labels that may go together."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _make_loss(self) -> Loss:
+        return BinaryCrossEntropy()
+
+    def _check_kind(self, kind: str) -> None:
+        if kind not in ("binary", "multilabel-indicator"):
+            raise ValueError(
+                "Only binary classification is supported. The type of the target is "
+                f"{kind}. For more than two classes there is DNNClassifier."
+            )
+
+    def _check_classes(self, classes: NDArray[Any]) -> None:
+        pass
+
+    def _targets_of(self, y: NDArray[Any]) -> int:
+        return y.shape[1] if self._is_multilabel else 1
+
+    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
+        Y = y if self._is_multilabel else self._labels(y)[:, None]
+        Y = Y.astype(dtype)
+        if self.label_smoothing:
+            Y = (1.0 - self.label_smoothing) * Y + 0.5 * self.label_smoothing
+        return Y, None
+
+    def _decode(self, Z: Array) -> NDArray[Any]:
+        positive = Z > 0
+        return positive.astype(int) if self._is_multilabel else self.classes_[positive[:, 0] * 1]
+
+    def decision_function(self, X: Any) -> Array:
+        """Return the raw output z, the log-odds of the second class or of every label.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or (n_samples, n_classes) for a multilabel fit
+        """
+        Z = self._outputs(X)
+        return Z if self._is_multilabel else Z[:, 0]
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probability of every class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2), or (n_samples, n_classes) for a multilabel fit
+            In the order of ``classes_``; for a multilabel fit, of each label by itself.
+        """
+        Z = self._outputs(X)
+        return expit(Z) if self._is_multilabel else expit(np.hstack([-Z, Z]))
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithm of `predict_proba`, finite where that rounds to 0.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of the shape of `predict_proba`
+        """
+        Z = self._outputs(X)
+        return log_expit(Z) if self._is_multilabel else log_expit(np.hstack([-Z, Z]))
+
+
+class DNNClassifier(_DNNClassifierBase):
+    """A deep neural network for two or more classes: softmax output, cross-entropy."""
+
+    def _make_loss(self) -> Loss:
+        return CategoricalCrossEntropy()
+
+    def _check_kind(self, kind: str) -> None:
+        if kind == "multilabel-indicator":
+            raise ValueError(
+                "y must hold one label a row; got a multilabel indicator matrix, which is"
+                " for DNNBinaryClassifier."
+            )
+
+    def _targets_of(self, y: NDArray[Any]) -> int:
+        return len(self.classes_)
+
+    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[NDArray[np.intp], Array]:
+        m, s = len(self.classes_), self.label_smoothing
+        table = (1.0 - s) * np.eye(m, dtype=dtype) + s / m
+        return self._labels(y), table.astype(dtype)
+
+    def _decode(self, Z: Array) -> NDArray[Any]:
+        return self.classes_[np.argmax(Z, axis=1)]
+
+    def decision_function(self, X: Any) -> Array:
+        """Return the raw outputs z; for two classes their difference, the log-odds.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+        """
+        Z = self._outputs(X)
+        return Z[:, 1] - Z[:, 0] if Z.shape[1] == 2 else Z
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probability of every class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        return softmax(self._outputs(X), axis=1)
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithm of `predict_proba`, finite where that rounds to 0.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return log_softmax(self._outputs(X), axis=1)

@@ -1,0 +1,210 @@
+"""Section 6 of the paper: the output layer, where delta = o - y (Theorem 6.1).
+
+A loss comes with its output activation. Three pairs are the paper's: the identity with
+the L2 loss, the sigmoid with binary and the softmax with categorical cross-entropy.
+Theorem 6.1 says that all three have one gradient, which is therefore written once, in
+:meth:`Loss.gradient`. It holds for every likelihood of an exponential family with its
+canonical link, such as Poisson with the exponential; the losses of robust regression
+have no such link, and override :meth:`Loss.delta` alone.
+
+Values are computed from the raw outputs Z, never from the logarithm of a probability
+that may have rounded to 0. Samples are columns: Z, A and Y have shape (m, N).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import xlogy
+
+from skdnn.activations import Array, sigmoid, softmax
+
+
+class Loss:
+    """A loss of the network's output, and the output activation that goes with it.
+
+    ``out_activation`` is the activation's name in scikit-learn's words.
+    """
+
+    out_activation = "identity"
+
+    def output(self, Z: Array, A: Array, work: Array) -> None:
+        """Write o = g[L](z) of every column of Z to A; `work` is as in `value`."""
+        np.copyto(A, Z)
+
+    def value(self, Z: Array, A: Array, Y: Array, w: Array | None, work: Array) -> float:
+        """Return the sum over the samples of w_k L(o_k, y_k).
+
+        Parameters
+        ----------
+        Z, A : ndarray of shape (m, N)
+            The raw outputs, and what `output` made of them.
+        Y : ndarray of shape (m, N)
+            The targets.
+        w : ndarray of shape (N,) or None
+            The weights of the samples; None for 1.
+        work : ndarray of shape (2, m, N)
+            Memory to write to.
+        """
+        raise NotImplementedError
+
+    def gradient(self, A: Array, Y: Array, w: Array | None, N: float, out: Array) -> None:
+        """Write dZ[L] = (A[L] - Y) w / N, equation (36), to `out`, which may be A.
+
+        N is an argument: it is the number of samples in the paper, their total weight
+        where they are weighted, and that of all parts where the batch is one of many.
+        """
+        self.delta(A, Y, out)
+        if w is not None:
+            out *= w
+        out *= 1.0 / N  # (21) dZ = Delta / N
+
+    def delta(self, A: Array, Y: Array, out: Array) -> None:
+        """Write Delta = A - Y, Theorem 6.1, to `out`, which may be A."""
+        np.subtract(A, Y, out=out)
+
+
+class SquaredError(Loss):
+    """L(o, y) = |o - y|^2 / 2, o = z, equation (26); delta = o - y, equation (27)."""
+
+    def value(self, Z, A, Y, w, work):
+        loss = np.subtract(Z, Y, out=work[0])
+        np.square(loss, out=loss)
+        return 0.5 * _total(loss, w)
+
+
+class BinaryCrossEntropy(Loss):
+    """L(o, y) = -(y log o + (1 - y) log(1 - o)), o = sigmoid(z), summed over outputs.
+
+    In z it is softplus(z) - y z = max(z, 0) - log max(o, 1 - o) - y z, and delta =
+    o - y, equation (33).
+    """
+
+    out_activation = "logistic"
+
+    def output(self, Z, A, work):
+        sigmoid(Z, out=A)
+
+    def value(self, Z, A, Y, w, work):
+        loss, term = work
+        np.maximum(Z, 0.0, out=loss)
+        np.subtract(1.0, A, out=term)
+        np.maximum(A, term, out=term)  # at least 1/2
+        np.log(term, out=term)
+        loss -= term
+        np.multiply(Y, Z, out=term)
+        loss -= term
+        return _total(loss, w)
+
+
+class CategoricalCrossEntropy(Loss):
+    """L(o, y) = -sum_i y_i log o_i, o = softmax(z), where the y_i sum to 1.
+
+    In z it is logsumexp(z) - y.z, and delta = o - y (section 6.3).
+    """
+
+    out_activation = "softmax"
+
+    def output(self, Z, A, work):
+        softmax(Z, out=A, row=work[0, :1])
+
+    def value(self, Z, A, Y, w, work):
+        # logsumexp(z) = max z - log max o, and the largest o is at least 1/m.
+        loss, term = work[0, 0], work[1, 0]
+        np.max(A, axis=0, out=term)
+        np.log(term, out=term)
+        np.max(Z, axis=0, out=loss)
+        loss -= term
+        np.multiply(Y, Z, out=work[1])
+        loss -= np.sum(work[1], axis=0, out=term)
+        return _total(loss, w)
+
+
+class Poisson(Loss):
+    """L(o, y) = y log(y / o) - y + o, o = exp(z), y >= 0: half the Poisson deviance.
+
+    The log link is canonical: delta = o - y, as in Theorem 6.1.
+    """
+
+    out_activation = "exp"
+
+    def output(self, Z, A, work):
+        np.exp(Z, out=A)
+
+    def value(self, Z, A, Y, w, work):
+        loss, term = work
+        xlogy(Y, Y, out=loss)
+        loss -= Y
+        loss += A
+        np.multiply(Y, Z, out=term)
+        loss -= term
+        return _total(loss, w)
+
+
+class AbsoluteError(Loss):
+    """L(o, y) = |o - y|, o = z; delta = sign(o - y)."""
+
+    def value(self, Z, A, Y, w, work):
+        loss = np.subtract(Z, Y, out=work[0])
+        np.abs(loss, out=loss)
+        return _total(loss, w)
+
+    def delta(self, A, Y, out):
+        np.subtract(A, Y, out=out)
+        np.sign(out, out=out)
+
+
+class Huber(Loss):
+    """L(o, y) = r^2 / 2 for |r| <= d, else d (|r| - d / 2), with r = o - y, o = z.
+
+    delta = r, held within [-d, d]; Huber (1964), "Robust estimation of a location
+    parameter".
+    """
+
+    def __init__(self, d: float) -> None:
+        self.d = d
+
+    def value(self, Z, A, Y, w, work):
+        r, c = work
+        np.subtract(Z, Y, out=r)
+        np.clip(r, -self.d, self.d, out=c)
+        # c (r - c / 2) is both cases at once.
+        r *= 2.0
+        r -= c
+        r *= c
+        return 0.5 * _total(r, w)
+
+    def delta(self, A, Y, out):
+        np.subtract(A, Y, out=out)
+        np.clip(out, -self.d, self.d, out=out)
+
+
+class Quantile(Loss):
+    """L(o, y) = q (y - o) for y >= o, else (1 - q) (o - y), o = z: the pinball loss.
+
+    delta = 1 - q for o > y, -q for o < y and 0 where they are equal; Koenker and
+    Bassett (1978), "Regression quantiles".
+    """
+
+    def __init__(self, q: float) -> None:
+        self.q = q
+
+    def value(self, Z, A, Y, w, work):
+        # The two cases are (|r| + (1 - 2 q) r) / 2 with r = o - y.
+        r, loss = work
+        np.subtract(Z, Y, out=r)
+        np.abs(r, out=loss)
+        r *= 1.0 - 2.0 * self.q
+        loss += r
+        return 0.5 * _total(loss, w)
+
+    def delta(self, A, Y, out):
+        np.subtract(A, Y, out=out)
+        np.sign(out, out=out)
+        np.clip(out, -self.q, 1.0 - self.q, out=out)
+
+
+def _total(loss: Array, w: Array | None) -> float:
+    """Return the sum of losses, those of sample k times w_k, in double precision."""
+    if w is not None:
+        loss *= w
+    return float(np.sum(loss, dtype=np.float64))

@@ -1,0 +1,549 @@
+"""The gradients of a fitted estimator, and three independent ways to check them.
+
+:func:`gradients` gives what training computes at the estimator's current weights:
+Theorem 5.4 of the paper. :func:`check_gradients` compares every dW and db with
+
+- central differences of the cost that training minimises (about 1e-8 relative, and
+  blind to how the gradient was made);
+- the complex-step derivative, Im J(theta + ih) / h, which has no cancellation and so is
+  exact to rounding (about 1e-13); the cost is written here a second time, in forms that
+  take complex numbers;
+- PyTorch's autograd on PyTorch's own functions, in float64 (about 1e-13).
+
+References
+----------
+Squire and Trapp (1998), "Using complex variables to estimate derivatives of real
+functions", SIAM Review 40, 110-112.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import issparse
+from scipy.special import erf, xlogy
+from sklearn.utils.validation import check_is_fitted
+
+from skdnn import activations, losses
+from skdnn._training import Objective, Rows
+from skdnn.activations import Array
+from skdnn.network import Parameters
+
+__all__ = ["ArrayCheck", "GradientCheck", "Gradients", "check_gradients", "gradients"]
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """The cost J and its gradient.
+
+    Attributes
+    ----------
+    cost : float
+        J, with the L2 term.
+    dW, db : list of ndarray
+        dW[i] of the shape of ``weights_[i]``, (n[l], n[l-1]), and db[i] of that of
+        ``biases_[i]``, where i = l - 1 for layer l = 1, ..., L.
+    """
+
+    cost: float
+    dW: list[Array]
+    db: list[Array]
+
+
+class ArrayCheck(NamedTuple):
+    """How one array of the gradient compares with the reference.
+
+    Attributes
+    ----------
+    name : str
+        ``"W[l]"`` or ``"b[l]"``, with the paper's l = 1, ..., L.
+    shape : tuple of int
+        The array's shape.
+    absolute : float
+        The largest difference; nan if no entry could be compared.
+    relative : float
+        `absolute` over the largest entry of the reference; 0 where both are all zeros.
+    at_kinks : int
+        The entries left out because the step of the difference crosses a kink.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    absolute: float
+    relative: float
+    at_kinks: int
+
+
+@dataclass(frozen=True, repr=False)
+class GradientCheck:
+    """The result of :func:`check_gradients`; printed, it is a table.
+
+    Attributes
+    ----------
+    estimator : str
+        The class that was checked.
+    method : str
+        What its gradient was compared with.
+    cost, reference_cost : float
+        J as training computes it, and as the method does.
+    arrays : list of ArrayCheck
+        W[1], ..., W[L], b[1], ..., b[L].
+    """
+
+    estimator: str
+    method: str
+    cost: float
+    reference_cost: float
+    arrays: list[ArrayCheck]
+
+    @property
+    def max_relative_error(self) -> float:
+        """The largest `relative` of the arrays."""
+        return float(np.max([array.relative for array in self.arrays]))
+
+    def __repr__(self) -> str:
+        rows = [("array", "shape", "absolute", "relative", "at kinks")]
+        rows += [
+            (a.name, str(a.shape), f"{a.absolute:.1e}", f"{a.relative:.1e}", str(a.at_kinks))
+            for a in self.arrays
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        title = f"dJ of {self.estimator} against {self.method}, J = {self.cost:.6g}"
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+            for row in rows
+        ]
+        return "\n".join([title, *lines, f"max_relative_error = {self.max_relative_error:.1e}"])
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What J is made of, in the network's coordinates."""
+
+    rows: Rows
+    parameters: Parameters
+    g: list[Any]
+    loss: losses.Loss
+    alpha: float
+
+    def objective(self) -> Objective:
+        n = len(self.rows)
+        return Objective(self.rows, self.parameters, self.g, self.loss, self.alpha, n)
+
+    def in_float64(self) -> _Problem:
+        """Return a copy on dense arrays of float64, with targets in place of labels."""
+        rows = self.rows
+        X = rows.X.toarray() if issparse(rows.X) else rows.X
+        Y = rows.Y if rows.table is None else rows.table[rows.Y]
+        w = np.ones(len(rows)) if rows.w is None else rows.w
+        X, Y, w = (np.array(part, dtype=np.float64) for part in (X, Y, w))
+        parameters = self.parameters.like(self.parameters.theta.astype(np.float64))
+        return _Problem(Rows(X, Y, w), parameters, self.g, self.loss, self.alpha)
+
+
+class _Reference(NamedTuple):
+    """The gradient by another way: its cost, a flat vector, and where it may not be used."""
+
+    cost: float
+    theta: Array
+    at_kinks: Array
+
+
+def gradients(
+    estimator: Any, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+) -> Gradients:
+    """Return the cost and its gradient at the current weights of a fitted estimator.
+
+    They are those of a full batch of the given rows, in the network's own coordinates
+    (inputs and targets scaled as the estimator does), with the L2 term and without the
+    noise of training, such as dropout.
+
+    Parameters
+    ----------
+    estimator : fitted DNNRegressor, DNNBinaryClassifier or DNNClassifier
+        Not changed.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        Rows in the user's units, as for ``fit``.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets or labels, as for ``fit``.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights, as for ``fit``.
+
+    Returns
+    -------
+    Gradients
+        With `cost`, `dW` and `db`, in the estimator's floating-point type.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If the estimator is not fitted.
+    ValueError
+        If the data is not what ``fit`` accepts, or a label was not seen by it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdnn import DNNClassifier
+    >>> from skdnn.verify import gradients
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = DNNClassifier((5,), random_state=0, max_iter=500).fit(X, y)
+    >>> dJ = gradients(model, X, y)
+    >>> [dW.shape for dW in dJ.dW], [db.shape for db in dJ.db]
+    ([(5, 4), (3, 5)], [(5, 1), (3, 1)])
+    """
+    problem = _problem(estimator, X, y, sample_weight)
+    cost, gradient = _analytic(problem)
+    return Gradients(cost, gradient.W[1:], gradient.b[1:])
+
+
+def check_gradients(
+    estimator: Any,
+    X: ArrayLike,
+    y: ArrayLike,
+    method: Literal["central", "complex-step", "autograd"] = "central",
+    sample_weight: ArrayLike | None = None,
+) -> GradientCheck:
+    """Compare the gradient that training uses with one computed another way.
+
+    The reference is always computed in float64, from the estimator's own weights. At a
+    minimum the gradient is zero, and relative differences are those of rounding: check
+    a model that has not converged, or rows that it was not fitted to.
+
+    Parameters
+    ----------
+    estimator : fitted DNNRegressor, DNNBinaryClassifier or DNNClassifier
+        Not changed.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        Rows in the user's units, as for ``fit``. "central" and "complex-step" evaluate
+        the cost of all of them for every weight, so some tens of rows are enough.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets or labels, as for ``fit``.
+    method : {"central", "complex-step", "autograd"}, default="central"
+        The reference. An entry whose central difference would cross a kink (of relu at
+        0, or of the absolute error) even with a 64 times smaller step is counted as
+        `at_kinks` and not compared: there the difference is wrong, not the gradient.
+        The other two methods take the side of the kink that the sample is on.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights, as for ``fit``.
+
+    Returns
+    -------
+    GradientCheck
+        With `max_relative_error`, and the differences of each array in `arrays`.
+
+    Raises
+    ------
+    ImportError
+        If the method is "autograd" and PyTorch is not installed.
+    ValueError
+        If `method` is none of the three, or if it has no form of the estimator's
+        activation or loss (one of your own): "central" works for all.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skdnn import DNNRegressor
+    >>> from skdnn.verify import check_gradients
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = DNNRegressor(
+    ...     (5,), activation="tanh", random_state=0, max_iter=5, early_stopping=False, tol=0
+    ... ).fit(X, y)
+    >>> check_gradients(model, X[:20], y[:20], method="complex-step").max_relative_error < 1e-12
+    True
+    """
+    if method not in _METHODS:
+        raise ValueError(f"method must be one of {sorted(_METHODS)}, got {method!r}.")
+    problem = _problem(estimator, X, y, sample_weight)
+    cost, gradient = _analytic(problem)
+    reference = _METHODS[method](problem.in_float64())
+    theirs, at_kinks = gradient.like(reference.theta), gradient.like(reference.at_kinks)
+    arrays = [
+        _compare(f"{name}[{l}]", ours[l], other[l], excluded[l])
+        for name, ours, other, excluded in (
+            ("W", gradient.W, theirs.W, at_kinks.W),
+            ("b", gradient.b, theirs.b, at_kinks.b),
+        )
+        for l in range(1, len(ours))
+    ]
+    return GradientCheck(type(estimator).__name__, method, cost, reference.cost, arrays)
+
+
+def _problem(estimator: Any, X: Any, y: Any, sample_weight: Any) -> _Problem:
+    """Take the data through the estimator's own door."""
+    check_is_fitted(estimator)
+    X, y, w = estimator._check_data(X, y, sample_weight)
+    network = estimator._network
+    return _Problem(
+        estimator._make_rows(X, y, w),
+        network.parameters,
+        network.g,
+        network.loss,
+        float(estimator.alpha),
+    )
+
+
+def _analytic(problem: _Problem) -> tuple[float, Parameters]:
+    """Return J and its gradient as training computes them."""
+    objective, parameters = problem.objective(), problem.parameters
+    total = objective.differentiate(parameters, slice(0, len(problem.rows)))
+    cost = total / problem.rows.weight + objective.penalty(parameters)
+    return cost, objective.gradient
+
+
+def _compare(name: str, ours: Array, theirs: Array, excluded: Array) -> ArrayCheck:
+    at_kinks = int(np.sum(excluded))
+    if at_kinks == excluded.size:
+        return ArrayCheck(name, ours.shape, np.nan, np.nan, at_kinks)
+    absolute = float(np.max(np.abs(ours - theirs)[~excluded]))
+    scale = float(np.max(np.abs(theirs)[~excluded]))
+    relative = absolute / scale if scale else (np.inf if absolute else 0.0)
+    return ArrayCheck(name, ours.shape, absolute, relative, at_kinks)
+
+
+# Central differences, of the cost that training minimises.
+
+
+def _central(problem: _Problem) -> _Reference:
+    objective, parameters = problem.objective(), problem.parameters
+    sides = _sides(problem)
+    theta = parameters.theta
+    slope, at_kinks = np.empty_like(theta), np.zeros(len(theta), dtype=bool)
+    for i, here in enumerate(theta.tolist()):
+        step = np.cbrt(np.finfo(np.float64).eps) * max(1.0, abs(here))
+        for h in (step, step / 8.0, step / 64.0):
+            theta[i] = right = here + h
+            J_right, sides_right = objective.value(parameters), sides()
+            theta[i] = left = here - h
+            J_left, sides_left = objective.value(parameters), sides()
+            at_kinks[i] = not np.array_equal(sides_left, sides_right)
+            if not at_kinks[i]:
+                break
+        theta[i] = here
+        slope[i] = (J_right - J_left) / (right - left)
+    return _Reference(objective.value(parameters), slope, at_kinks)
+
+
+def _sides(problem: _Problem) -> Callable[[], Array]:
+    """Return a function that tells on which side of every kink the network is now."""
+    parameters, g, rows = problem.parameters, problem.g, problem.rows
+    X, Y, L = rows.X.T, rows.Y.T, len(parameters.W) - 1
+    kinked = [False, *map(_has_kink, g[1:]), _has_kink_at_target(problem.loss, Y)]
+
+    def sides() -> Array:
+        A, found = X, []
+        for l in range(1, L + 1 if any(kinked) else 1):
+            Z = parameters.W[l] @ A + parameters.b[l]
+            if kinked[l]:
+                found.append((Z > (Y if l == L else 0.0)).ravel())
+            A = Z if l == L else g[l](Z)
+        return np.concatenate(found) if found else np.empty(0, dtype=bool)
+
+    return sides
+
+
+def _has_kink(g: activations.Activation) -> bool:
+    """Whether the slope of g jumps at 0."""
+    h = 1e-6
+    left, middle, right = g(np.array([-h, 0.0, h]))
+    return abs(right - 2.0 * middle + left) > 1e-3 * h
+
+
+def _has_kink_at_target(loss: losses.Loss, Y: Array) -> bool:
+    """Whether the slope of the loss jumps where z = y."""
+    h = 1e-6
+    y = Y[:, :1].copy()
+    work = np.empty((2, *y.shape))
+
+    def value(Z: Array) -> float:
+        loss.output(Z, A := np.empty_like(Z), work)
+        return loss.value(Z, A, y, None, work)
+
+    return abs(value(y + h) - 2.0 * value(y) + value(y - h)) > 1e-3 * h
+
+
+# The cost once more, for numbers of another kind: complex ones, or PyTorch's tensors.
+
+
+def _cost(
+    problem: _Problem, W: list[Any], b: list[Any], data: tuple[Any, Any, Any], forms: _Forms
+) -> Any:
+    """Return J from lists indexed 1..L, with every part in the form of that kind."""
+    X, Y, w = data
+    L = len(W) - 1
+    A = X
+    for l in range(1, L):
+        A = _form(forms, problem.g[l])(W[l] @ A + b[l])
+    Z = W[L] @ A + b[L]
+    total = (w * _form(forms, problem.loss)(Z, Y)).sum()
+    penalty = sum((W[l] ** 2).sum() for l in range(1, L + 1))
+    return (total + problem.alpha / 2.0 * penalty) / problem.rows.weight
+
+
+# For the class of an activation or a loss, a function of the instance that makes its form.
+_Forms = dict[type, Callable[[Any], Callable[..., Any]]]
+
+
+def _form(forms: _Forms, part: Any) -> Callable[..., Any]:
+    make = forms.get(type(part))
+    if make is None:
+        raise ValueError(
+            f"method must be 'central' for {type(part).__name__}: no other method has a form of it."
+        )
+    return make(part)
+
+
+# Complex numbers: each function is analytic on both sides of Re z = 0 and chooses the side
+# by the real part, so that nothing overflows and h = 1e-30 only rides along.
+
+
+def _complex_step(problem: _Problem) -> _Reference:
+    rows, h = problem.rows, 1e-30
+    data = rows.X.T, rows.Y.T, rows.w
+    parameters = problem.parameters.like(problem.parameters.theta.astype(complex))
+    theta, slope = parameters.theta, np.empty_like(problem.parameters.theta)
+    for i in range(len(theta)):
+        theta[i] += 1j * h
+        J = _cost(problem, parameters.W, parameters.b, data, _COMPLEX)
+        slope[i] = J.imag / h
+        theta[i] = theta[i].real
+    J = _cost(problem, parameters.W, parameters.b, data, _COMPLEX)
+    return _Reference(float(J.real), slope, np.zeros(len(theta), dtype=bool))
+
+
+def _c_sigmoid(z: Any) -> Any:
+    e = np.exp(np.where(z.real > 0, -z, z))
+    return np.where(z.real > 0, 1.0, e) / (1.0 + e)
+
+
+def _c_softplus(z: Any) -> Any:
+    return np.where(z.real > 0, z, 0.0) + np.log1p(np.exp(np.where(z.real > 0, -z, z)))
+
+
+def _c_elu(g: activations.Elu) -> Callable[..., Any]:
+    def form(z: Any) -> Any:
+        positive = z.real > 0
+        return g.c * np.where(positive, z, g.r * np.expm1(np.where(positive, 0.0, z)))
+
+    return form
+
+
+def _c_logsumexp(z: Any) -> Any:
+    top = np.max(z.real, axis=0, keepdims=True)
+    return top + np.log(np.sum(np.exp(z - top), axis=0, keepdims=True))
+
+
+def _c_huber(loss: losses.Huber) -> Callable[..., Any]:
+    def form(Z: Any, Y: Any) -> Any:
+        r, d = Z - Y, loss.d
+        outside = d * (r * np.sign(r.real) - d / 2.0)
+        return np.where(np.abs(r.real) <= d, r**2 / 2.0, outside)
+
+    return form
+
+
+def _c_quantile(loss: losses.Quantile) -> Callable[..., Any]:
+    def form(Z: Any, Y: Any) -> Any:
+        r = Z - Y
+        return np.where(r.real > 0, (1.0 - loss.q) * r, -loss.q * r) * (r.real != 0)
+
+    return form
+
+
+_COMPLEX: _Forms = {
+    activations.Identity: lambda g: lambda z: z,
+    activations.Logistic: lambda g: _c_sigmoid,
+    activations.Tanh: lambda g: np.tanh,
+    activations.Relu: lambda g: lambda z: np.where(z.real > 0, z, 0.0),
+    activations.LeakyRelu: lambda g: lambda z: np.where(z.real > 0, z, 0.01 * z),
+    activations.Elu: _c_elu,
+    activations.Softplus: lambda g: _c_softplus,
+    activations.Gelu: lambda g: lambda z: 0.5 * z * (1.0 + erf(z / np.sqrt(2.0))),
+    activations.Silu: lambda g: lambda z: z * _c_sigmoid(z),
+    activations.Mish: lambda g: lambda z: z * np.tanh(_c_softplus(z)),
+    losses.SquaredError: lambda loss: lambda Z, Y: (Z - Y) ** 2 / 2.0,
+    losses.BinaryCrossEntropy: lambda loss: lambda Z, Y: _c_softplus(Z) - Y * Z,
+    losses.CategoricalCrossEntropy: lambda loss: lambda Z, Y: Y * (_c_logsumexp(Z) - Z),
+    losses.Poisson: lambda loss: lambda Z, Y: xlogy(Y, Y) - Y + np.exp(Z) - Y * Z,
+    losses.AbsoluteError: lambda loss: lambda Z, Y: (Z - Y) * np.sign((Z - Y).real),
+    losses.Huber: _c_huber,
+    losses.Quantile: _c_quantile,
+}
+
+
+# PyTorch: its own functions wherever it has one, and its own derivatives of them.
+
+
+def _autograd(problem: _Problem) -> _Reference:
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            "method='autograd' needs PyTorch, which is not installed: pip install torch."
+        ) from error
+    rows, parameters = problem.rows, problem.parameters
+    data = (
+        torch.tensor(np.ascontiguousarray(rows.X.T)),
+        torch.tensor(np.ascontiguousarray(rows.Y.T)),
+        torch.tensor(rows.w),
+    )
+    W, b = (
+        [None, *(torch.tensor(np.ascontiguousarray(a), requires_grad=True) for a in arrays[1:])]
+        for arrays in (parameters.W, parameters.b)
+    )
+    J = _cost(problem, W, b, data, _torch_forms(torch))
+    J.backward()
+    reference = parameters.like(np.empty_like(parameters.theta))
+    for l in range(1, len(W)):
+        reference.W[l][...], reference.b[l][...] = W[l].grad.numpy(), b[l].grad.numpy()
+    return _Reference(J.item(), reference.theta, np.zeros(len(reference.theta), dtype=bool))
+
+
+def _torch_forms(torch: Any) -> _Forms:
+    F = torch.nn.functional
+
+    def elu(g: activations.Elu) -> Callable[..., Any]:
+        return F.selu if g.r != 1.0 else F.elu
+
+    def categorical(Z: Any, Y: Any) -> Any:
+        return F.cross_entropy(Z.T, Y.T, reduction="none")
+
+    def binary(Z: Any, Y: Any) -> Any:
+        return F.binary_cross_entropy_with_logits(Z, Y, reduction="none")
+
+    def poisson(Z: Any, Y: Any) -> Any:
+        return F.poisson_nll_loss(Z, Y, reduction="none") + torch.xlogy(Y, Y) - Y
+
+    def quantile(loss: losses.Quantile) -> Callable[..., Any]:
+        return lambda Z, Y: F.relu(Y - Z) * loss.q + F.relu(Z - Y) * (1.0 - loss.q)
+
+    def huber(loss: losses.Huber) -> Callable[..., Any]:
+        return lambda Z, Y: F.huber_loss(Z, Y, reduction="none", delta=loss.d)
+
+    return {
+        activations.Identity: lambda g: lambda Z: Z,
+        activations.Logistic: lambda g: torch.sigmoid,
+        activations.Tanh: lambda g: torch.tanh,
+        activations.Relu: lambda g: F.relu,
+        activations.LeakyRelu: lambda g: F.leaky_relu,
+        activations.Elu: elu,
+        # Beyond its threshold PyTorch takes softplus(z) = z; at 20 that is off by 2e-9.
+        activations.Softplus: lambda g: lambda Z: F.softplus(Z, threshold=40.0),
+        activations.Gelu: lambda g: F.gelu,
+        activations.Silu: lambda g: F.silu,
+        activations.Mish: lambda g: F.mish,
+        losses.SquaredError: lambda loss: lambda Z, Y: F.mse_loss(Z, Y, reduction="none") / 2.0,
+        losses.BinaryCrossEntropy: lambda loss: binary,
+        losses.CategoricalCrossEntropy: lambda loss: categorical,
+        losses.Poisson: lambda loss: poisson,
+        losses.AbsoluteError: lambda loss: lambda Z, Y: F.l1_loss(Z, Y, reduction="none"),
+        losses.Huber: huber,
+        losses.Quantile: quantile,
+    }
+
+
+_METHODS = {"central": _central, "complex-step": _complex_step, "autograd": _autograd}
