@@ -20,10 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import issparse
 from scipy.special import erf, xlogy
 from sklearn.utils.validation import check_is_fitted
@@ -150,7 +151,7 @@ class _Reference(NamedTuple):
 
     cost: float
     theta: Array
-    at_kinks: Array
+    at_kinks: Any  # an ndarray of bool
 
 
 def gradients(
@@ -191,10 +192,12 @@ def gradients(
     >>> from skdnn import DNNClassifier
     >>> from skdnn.verify import gradients
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = DNNClassifier((5,), random_state=0, max_iter=500).fit(X, y)
-    >>> dJ = gradients(model, X, y)
+    >>> model = DNNClassifier((5,), random_state=0, learning_rate="cosine", max_iter=20)
+    >>> dJ = gradients(model.fit(X, y), X, y)
     >>> [dW.shape for dW in dJ.dW], [db.shape for db in dJ.db]
     ([(5, 4), (3, 5)], [(5, 1), (3, 1)])
+    >>> dJ.cost == model.loss_
+    True
     """
     problem = _problem(estimator, X, y, sample_weight)
     cost, gradient = _analytic(problem)
@@ -246,15 +249,22 @@ def check_gradients(
 
     Examples
     --------
-    >>> from sklearn.datasets import load_diabetes
-    >>> from skdnn import DNNRegressor
+    >>> from sklearn.datasets import load_iris
+    >>> from skdnn import DNNClassifier
     >>> from skdnn.verify import check_gradients
-    >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = DNNRegressor(
-    ...     (5,), activation="tanh", random_state=0, max_iter=5, early_stopping=False, tol=0
-    ... ).fit(X, y)
-    >>> check_gradients(model, X[:20], y[:20], method="complex-step").max_relative_error < 1e-12
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = DNNClassifier((5,), random_state=0, learning_rate="cosine", max_iter=20)
+    >>> check = check_gradients(model.fit(X, y), X, y, method="complex-step")
+    >>> check.max_relative_error < 1e-12
     True
+    >>> print(check)
+    dJ of DNNClassifier against complex-step, J = ...
+    array   shape  absolute  relative  at kinks
+    W[1]   (5, 4)   ...         0
+    W[2]   (3, 5)   ...         0
+    b[1]   (5, 1)   ...         0
+    b[2]   (3, 1)   ...         0
+    max_relative_error = ...
     """
     if method not in _METHODS:
         raise ValueError(f"method must be one of {sorted(_METHODS)}, got {method!r}.")
@@ -295,7 +305,7 @@ def _analytic(problem: _Problem) -> tuple[float, Parameters]:
     return cost, objective.gradient
 
 
-def _compare(name: str, ours: Array, theirs: Array, excluded: Array) -> ArrayCheck:
+def _compare(name: str, ours: Array, theirs: Array, excluded: Any) -> ArrayCheck:
     at_kinks = int(np.sum(excluded))
     if at_kinks == excluded.size:
         return ArrayCheck(name, ours.shape, np.nan, np.nan, at_kinks)
@@ -328,13 +338,13 @@ def _central(problem: _Problem) -> _Reference:
     return _Reference(objective.value(parameters), slope, at_kinks)
 
 
-def _sides(problem: _Problem) -> Callable[[], Array]:
+def _sides(problem: _Problem) -> Callable[[], NDArray[np.bool_]]:
     """Return a function that tells on which side of every kink the network is now."""
     parameters, g, rows = problem.parameters, problem.g, problem.rows
     X, Y, L = rows.X.T, rows.Y.T, len(parameters.W) - 1
     kinked = [False, *map(_has_kink, g[1:]), _has_kink_at_target(problem.loss, Y)]
 
-    def sides() -> Array:
+    def sides() -> NDArray[np.bool_]:
         A, found = X, []
         for l in range(1, L + 1 if any(kinked) else 1):
             Z = parameters.W[l] @ A + parameters.b[l]
@@ -480,21 +490,21 @@ _COMPLEX: _Forms = {
 
 def _autograd(problem: _Problem) -> _Reference:
     try:
-        import torch
+        torch = import_module("torch")
     except ImportError as error:
         raise ImportError(
             "method='autograd' needs PyTorch, which is not installed: pip install torch."
         ) from error
+
+    def tensor(a: Any, requires_grad: bool = False) -> Any:
+        return torch.tensor(np.ascontiguousarray(a), requires_grad=requires_grad)
+
     rows, parameters = problem.rows, problem.parameters
-    data = (
-        torch.tensor(np.ascontiguousarray(rows.X.T)),
-        torch.tensor(np.ascontiguousarray(rows.Y.T)),
-        torch.tensor(rows.w),
-    )
     W, b = (
-        [None, *(torch.tensor(np.ascontiguousarray(a), requires_grad=True) for a in arrays[1:])]
+        [None, *(tensor(a, requires_grad=True) for a in arrays[1:])]
         for arrays in (parameters.W, parameters.b)
     )
+    data = tensor(rows.X.T), tensor(rows.Y.T), tensor(rows.w)
     J = _cost(problem, W, b, data, _torch_forms(torch))
     J.backward()
     reference = parameters.like(np.empty_like(parameters.theta))
@@ -507,7 +517,7 @@ def _torch_forms(torch: Any) -> _Forms:
     F = torch.nn.functional
 
     def elu(g: activations.Elu) -> Callable[..., Any]:
-        return F.selu if g.r != 1.0 else F.elu
+        return lambda Z: g.c * F.elu(Z, alpha=g.r)
 
     def categorical(Z: Any, Y: Any) -> Any:
         return F.cross_entropy(Z.T, Y.T, reduction="none")
