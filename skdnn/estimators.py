@@ -409,8 +409,8 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
         self,
         X: Any,
         y: ArrayLike,
-        classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
     ) -> Self:
         """Go once through the given rows, from the weights as they are.
 
@@ -420,10 +420,10 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
             Inputs.
         y : array-like of shape (n_samples,) or (n_samples, n_classes)
             Class labels.
-        classes : array-like of shape (n_classes,), optional
-            All the classes there will be; needed on the first call.
         sample_weight : array-like of shape (n_samples,), optional
             Weights >= 0, not all 0.
+        classes : array-like of shape (n_classes,), optional
+            All the classes there will be; needed on the first call.
 
         Returns
         -------
