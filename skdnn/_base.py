@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import replace
+from math import ceil
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -107,7 +108,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "momentum": [Interval(Real, 0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
@@ -621,19 +622,20 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _split(self, X: Any, y: NDArray[Any], w: Array | None) -> tuple[Any, Any]:
         """Set aside `validation_fraction` of the rows, stratified by class."""
-        rows = np.arange(len(y))
-        n_val = max(round(self.validation_fraction * len(y)), 1)
-        if n_val < 2 or len(y) - n_val < 1:
+        # A row of weight 0 is no row: none would be left to validate on, were they drawn.
+        rows = np.arange(len(y)) if w is None else np.flatnonzero(w)
+        n_val = ceil(self.validation_fraction * len(rows))
+        if n_val < 2 or len(rows) - n_val < 1:
             raise ValueError(
                 "The validation set is too small: validation_fraction="
-                f"{self.validation_fraction} of {len(y)} rows makes {n_val}, and at least 2"
-                " are needed, and one to train on. Raise validation_fraction."
+                f"{self.validation_fraction} of {len(rows)} rows makes {n_val}, and at least 2"
+                " are needed, and one to train on. Change validation_fraction."
             )
         train_rows, val_rows = train_test_split(
             rows,
-            test_size=self.validation_fraction,
+            test_size=n_val,
             random_state=self._seed,
-            stratify=self._strata(y, n_val),
+            stratify=self._strata(y[rows], n_val),
         )
         train_rows.sort()
 
