@@ -27,7 +27,12 @@ from sklearn.utils._param_validation import (
     Options,
     StrOptions,
 )
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from skdnn._initializers import FAMILY_OF, INITIALIZERS, initialize
 from skdnn._optimizers import Adam, GradientDescent, Momentum, Optimizer
@@ -256,6 +261,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     @abstractmethod
     def _targets_of(self, y: NDArray[Any]) -> int:
         """Return the number of outputs of the network."""
+
+    def _flat(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Return a single column of targets as a vector, with a warning as in scikit-learn."""
+        return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _weigh(self, y: NDArray[Any], w: Array | None, dtype: Any) -> Array | None:
         """Return the sample weights with what the estimator multiplies them by."""

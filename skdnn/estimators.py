@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.metrics import accuracy_score, r2_score
@@ -13,7 +14,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
-from sklearn.utils.validation import column_or_1d
 
 from skdnn._base import PLAIN, BaseDNN, Real
 from skdnn._scaling import target_scale
@@ -145,9 +145,7 @@ class DNNRegressor(RegressorMixin, BaseDNN):
                 f"y must be >= 0 for loss='poisson'; the smallest value is {np.min(y)}."
             )
         n_targets = self._targets_of(y)
-        if reset:
-            self._is_column = y.ndim == 1
-        elif n_targets != self.n_outputs_:
+        if not reset and n_targets != self.n_outputs_:
             raise ValueError(
                 f"y must have the {self.n_outputs_} targets of the first fit; got {n_targets}."
             )
@@ -157,7 +155,7 @@ class DNNRegressor(RegressorMixin, BaseDNN):
 
     def _check_data(self, X: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
         X, y, w = super()._check_data(X, y, *args, **kwargs)
-        return X, y.astype(X.dtype, copy=False), w
+        return X, self._flat(y).astype(X.dtype, copy=False), w
 
     def _fit_targets(self, y: NDArray[Any], w: Array | None, dtype: Any) -> None:
         self._target_center, self._target_scale = None, None
@@ -202,7 +200,7 @@ class DNNRegressor(RegressorMixin, BaseDNN):
             In the units of the y that was fitted.
         """
         y = self._decode(self._outputs(X))
-        return y[:, 0] if self._is_column else y
+        return y[:, 0] if self.n_outputs_ == 1 else y
 
     @available_if(lambda self: self._can_partial_fit())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -314,12 +312,9 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
         return {**PLAIN, "label_smoothing": 0.0}
 
     def _check_data(self, X: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
+        y = y.toarray() if issparse(y) else y  # an indicator matrix
         X, y, w = super()._check_data(X, y, *args, **kwargs)
         return X, self._flat(y), w
-
-    def _flat(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Return a single column of labels as a vector, with a warning as in scikit-learn."""
-        return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _check_y(self, y: NDArray[Any], reset: bool, classes: ArrayLike | None) -> None:
         check_classification_targets(y)
