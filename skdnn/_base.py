@@ -246,6 +246,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _check_y(self, y: NDArray[Any], reset: bool, classes: ArrayLike | None) -> None:
         """Refuse unfit targets; on `reset`, learn the classes or the form of y."""
 
+    def _check_complete(self, y: NDArray[Any]) -> None:
+        """Refuse targets that lack a class of the fit that a warm start goes on from."""
+
     @abstractmethod
     def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, Array | None]:
         """Return the targets as `Rows` takes them: Y and the table of labels."""
@@ -319,6 +322,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             self._check_parameters(X_val, y_val)
             goes_on = self.warm_start and self._is_fitted()
             X, y, w = self._check_data(X, y, sample_weight, reset=not goes_on)
+            if goes_on:
+                self._check_complete(y)
             held_out = None
             if X_val is not None:
                 held_out = self._check_data(X_val, y_val, sample_weight_val, "_val")

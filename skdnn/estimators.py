@@ -347,6 +347,14 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
                 f" {unknown.tolist()} besides."
             )
 
+    def _check_complete(self, y: NDArray[Any]) -> None:
+        missing = [] if self._is_multilabel else np.setdiff1d(self.classes_, y)
+        if len(missing):
+            raise ValueError(
+                "y must hold every class of the earlier fit that warm_start=True goes on from,"
+                f" {self.classes_.tolist()}; it has none of {missing.tolist()}."
+            )
+
     def _check_kind(self, kind: str) -> None:
         """Refuse a type of target that the classifier does not take."""
 
