@@ -199,7 +199,7 @@ class DNNRegressor(RegressorMixin, BaseDNN):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             In the units of the y that was fitted.
         """
-        y = self._decode(self._outputs(X))
+        y = self._outputs(X, self._decode)
         return y[:, 0] if self.n_outputs_ == 1 else y
 
     @available_if(lambda self: self._can_partial_fit())
@@ -328,8 +328,8 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
                 raise ValueError(
                     f"y must have at least 2 classes; got 1 class only: {known.tolist()}."
                 )
-            self._check_classes(known)
             self.classes_, self._is_multilabel = known, is_indicator
+            self._check_classes(known)
         elif is_indicator != self._is_multilabel:
             raise ValueError(
                 "y must be of the form of the first fit: "
@@ -398,7 +398,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
         ndarray of shape (n_samples,), or (n_samples, n_classes) for a multilabel fit
             Labels as they were given, or 0 and 1 for every label.
         """
-        return self._decode(self._outputs(X))
+        return self._outputs(X, self._decode)
 
     def _decode(self, Z: Array) -> NDArray[Any]:
         raise NotImplementedError
@@ -457,7 +457,11 @@ class DNNBinaryClassifier(_DNNClassifierBase):
             )
 
     def _check_classes(self, classes: NDArray[Any]) -> None:
-        pass
+        if len(classes) > 2 and not self._is_multilabel:
+            raise ValueError(
+                "Only binary classification is supported: there must be 2 classes; got"
+                f" {classes.tolist()}. For more there is DNNClassifier."
+            )
 
     def _targets_of(self, y: NDArray[Any]) -> int:
         return y.shape[1] if self._is_multilabel else 1
@@ -501,8 +505,7 @@ class DNNBinaryClassifier(_DNNClassifierBase):
         ndarray of shape (n_samples, 2), or (n_samples, n_classes) for a multilabel fit
             In the order of ``classes_``; for a multilabel fit, of each label by itself.
         """
-        Z = self._outputs(X)
-        return expit(Z) if self._is_multilabel else expit(np.hstack([-Z, Z]))
+        return self._outputs(X, lambda Z: expit(self._log_odds(Z)))
 
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithm of `predict_proba`, finite where that rounds to 0.
@@ -516,8 +519,11 @@ class DNNBinaryClassifier(_DNNClassifierBase):
         -------
         ndarray of the shape of `predict_proba`
         """
-        Z = self._outputs(X)
-        return log_expit(Z) if self._is_multilabel else log_expit(np.hstack([-Z, Z]))
+        return self._outputs(X, lambda Z: log_expit(self._log_odds(Z)))
+
+    def _log_odds(self, Z: Array) -> Array:
+        """Return the log-odds of every column of `predict_proba`."""
+        return Z if self._is_multilabel else np.hstack([-Z, Z])
 
 
 class DNNClassifier(_DNNClassifierBase):
@@ -532,6 +538,8 @@ class DNNClassifier(_DNNClassifierBase):
                 "y must hold one label a row; got a multilabel indicator matrix, which is"
                 " for DNNBinaryClassifier."
             )
+        if kind not in ("binary", "multiclass"):
+            raise ValueError(f"y must hold one label a row; the type of the target is {kind}.")
 
     def _targets_of(self, y: NDArray[Any]) -> int:
         return len(self.classes_)
@@ -556,8 +564,7 @@ class DNNClassifier(_DNNClassifierBase):
         -------
         ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
         """
-        Z = self._outputs(X)
-        return Z[:, 1] - Z[:, 0] if Z.shape[1] == 2 else Z
+        return self._outputs(X, lambda Z: Z[:, 1] - Z[:, 0] if Z.shape[1] == 2 else Z)
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of every class.
@@ -572,7 +579,7 @@ class DNNClassifier(_DNNClassifierBase):
         ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``.
         """
-        return softmax(self._outputs(X), axis=1)
+        return self._outputs(X, lambda Z: softmax(Z, axis=1))
 
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithm of `predict_proba`, finite where that rounds to 0.
@@ -586,4 +593,4 @@ class DNNClassifier(_DNNClassifierBase):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return log_softmax(self._outputs(X), axis=1)
+        return self._outputs(X, lambda Z: log_softmax(Z, axis=1))
