@@ -1,0 +1,97 @@
+"""What a user installs: names, version, types, and the promises about imports."""
+
+import ast
+import importlib.metadata
+import importlib.resources
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import skdnn
+
+PACKAGE = Path(skdnn.__file__).parent
+CORE = ["network", "losses", "activations", "_optimizers", "_schedules", "_initializers"]
+ESTIMATORS = ["DNNRegressor", "DNNBinaryClassifier", "DNNClassifier"]
+
+# Makes a library look as if it were not installed.
+WITHOUT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "{}":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def imported_modules(path):
+    """Yield the absolute name of every module or member that the file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parent = ".".join(part for part in ("skdnn" * bool(node.level), node.module) if part)
+            yield from (f"{parent}.{alias.name}" for alias in node.names)
+
+
+def allowed_in_core(name):
+    top, _, rest = name.partition(".")
+    if top == "skdnn":
+        return rest.partition(".")[0] in CORE
+    return top in {"numpy", "scipy"} or top in sys.stdlib_module_names
+
+
+def run_python(code):
+    """Return what the code prints in an interpreter of its own."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_version_is_that_of_the_distribution():
+    assert skdnn.__version__ == importlib.metadata.version("skdnn")
+
+
+def test_py_typed_is_in_the_package():
+    assert importlib.resources.files("skdnn").joinpath("py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_estimator_is_public(name):
+    assert name in skdnn.__all__
+
+
+def test_every_public_name_exists():
+    assert [name for name in skdnn.__all__ if not hasattr(skdnn, name)] == []
+
+
+def test_runtime_dependencies_are_three():
+    requirements = map(Requirement, importlib.metadata.requires("skdnn"))
+    needed = {r.name for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})}
+    assert needed == {"numpy", "scipy", "scikit-learn"}
+
+
+@pytest.mark.parametrize("extra", ["test", "plot", "docs", "dev"])
+def test_extra_is_provided(extra):
+    assert extra in importlib.metadata.metadata("skdnn").get_all("Provides-Extra")
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_core_module_imports_numpy_scipy_and_core_alone(module):
+    names = imported_modules(PACKAGE / f"{module}.py")
+    assert [name for name in names if not allowed_in_core(name)] == []
+
+
+# pandas is missing here because scikit-learn itself loads it where it is installed.
+@pytest.mark.parametrize("optional", ["matplotlib", "polars", "torch"])
+def test_import_leaves_optional_library_alone(optional):
+    assert run_python(f"import skdnn, sys; print({optional!r} in sys.modules)") == "False"
+
+
+@pytest.mark.parametrize("optional", ["matplotlib", "pandas", "polars", "torch"])
+def test_import_works_without_optional_library(optional):
+    assert run_python(WITHOUT.format(optional) + "import skdnn; print('imported')") == "imported"
