@@ -31,6 +31,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from skdnn import activations, losses
+from skdnn._base import BaseDNN
 from skdnn._training import Objective, Rows
 from skdnn.activations import Array
 from skdnn.network import Parameters
@@ -182,8 +183,10 @@ def gradients(
 
     Raises
     ------
+    TypeError
+        If the estimator is not one of skdnn's.
     sklearn.exceptions.NotFittedError
-        If the estimator is not fitted.
+        If it is not fitted.
     ValueError
         If the data is not what ``fit`` accepts, or a label was not seen by it.
 
@@ -242,11 +245,16 @@ def check_gradients(
 
     Raises
     ------
+    TypeError
+        If the estimator is not one of skdnn's.
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
     ImportError
         If the method is "autograd" and PyTorch is not installed.
     ValueError
-        If `method` is none of the three, or if it has no form of the estimator's
-        activation or loss (one of your own): "central" works for all.
+        If the data is not what ``fit`` accepts, if `method` is none of the three, or if
+        it has no form of the estimator's activation or loss (one of your own): "central"
+        works for all.
 
     Examples
     --------
@@ -288,6 +296,11 @@ def check_gradients(
 
 def _problem(estimator: Any, X: Any, y: Any, sample_weight: Any) -> _Problem:
     """Take the data through the estimator's own door."""
+    if not isinstance(estimator, BaseDNN):
+        raise TypeError(
+            f"estimator must be one of skdnn's, got {type(estimator).__name__}; of a pipeline"
+            " take the last step, with X as the steps before have made it."
+        )
     check_is_fitted(estimator)
     X, y, w = estimator._check_data(X, y, sample_weight)
     network = estimator._network

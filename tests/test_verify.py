@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn.activations import ACTIVATIONS, Tanh
@@ -127,10 +128,14 @@ def test_rows_that_were_not_fitted_can_be_checked(method):
     assert check.max_relative_error <= METHODS[method]
 
 
+UNBOUNDED = ["relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus"]
+
+
 @METHOD
-def test_activations_far_out_are_right(method):
-    """Inputs in the user's units, unscaled, drive the units where exp overflows."""
-    model, X, y, _ = fitted(DNNClassifier, "three", **PLAIN, activation=["softplus", "mish"])
+@pytest.mark.parametrize("activation", UNBOUNDED)
+def test_gradient_is_right_far_out(activation, method):
+    """Unscaled inputs drive the units to where exp overflows."""
+    model, X, y, _ = fitted(DNNClassifier, "three", **PLAIN, activation=activation)
     check = check_gradients(model, 10 * X, y, method=method)
     assert check.max_relative_error <= METHODS[method]
 
@@ -212,6 +217,13 @@ def test_unfitted_estimator_is_refused(function):
     X, targets, _ = data()
     with pytest.raises(NotFittedError):
         function(DNNClassifier(), X, targets["three"])
+
+
+@pytest.mark.parametrize("function", [gradients, check_gradients])
+def test_estimator_of_another_kind_is_refused(function):
+    X, targets, _ = data()
+    with pytest.raises(TypeError, match="estimator must be one of skdnn's, got LinearRegression"):
+        function(LinearRegression().fit(X, targets["real"]), X, targets["real"])
 
 
 def test_unseen_label_is_refused():
