@@ -89,6 +89,8 @@ NEUTRAL: dict[str, Any] = {
     "refit": False,
     "scoring": None,
 }
+Decoder = Callable[[Array], NDArray[Any]]  # of raw outputs (n, m), row by row
+
 MEMORY_LIMIT = 64 * 2**20  # bytes of work space for a forward pass
 
 
@@ -817,29 +819,39 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     # Prediction
 
-    def _outputs(self, X: Any) -> Array:
-        """Validate X and return the raw outputs Z[L] of its rows, of shape (n, m)."""
+    def _outputs(self, X: Any, decode: Decoder = lambda Z: Z) -> NDArray[Any]:
+        """Validate X and return `decode` of the raw outputs Z[L] of its rows."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
-        return self._raw_outputs(X, self._network, self._network_inputs)
+        return self._raw_outputs(X, self._network, self._network_inputs, decode)
 
     @staticmethod
     def _raw_outputs(
-        X: Any, network: Network, prepare: Callable[[Any], Any] = lambda X: X
-    ) -> Array:
-        """Return Z[L] of every row, chunk by chunk, each chunk prepared by itself."""
+        X: Any,
+        network: Network,
+        prepare: Callable[[Any], Any] = lambda X: X,
+        decode: Decoder = lambda Z: Z,
+    ) -> NDArray[Any]:
+        """Return what `decode` makes of Z[L], of shape (n, m), chunk by chunk.
+
+        Each chunk is prepared by itself, so that nothing but X and the result has a row
+        for every row of X.
+        """
         n, sizes = X.shape[0], network.parameters.sizes
         dtype = network.parameters.theta.dtype
         widest = 3 * max(sizes) + 3 * sizes[-1]
         limit = min(MEMORY_LIMIT, get_config()["working_memory"] * 2**20)
         chunk = int(np.clip(limit // (widest * dtype.itemsize), 1, CHUNK))
         workspace = network.passes(min(chunk, n))
-        outputs = np.empty((n, sizes[-1]), dtype)
+        result: Any = None
         with np.errstate(over="ignore"):
             for start in range(0, n, chunk):
                 rows = prepare(X[start : start + chunk])
                 at: Pass = workspace.over(rows.shape[0])
                 at.A[0] = SparseColumns(rows) if issparse(rows) else rows.T
                 forward(network.parameters, at, network.loss)
-                outputs[start : start + chunk] = at.Z[at.L].T
-        return outputs
+                part = decode(at.Z[at.L].T)
+                if result is None:
+                    result = np.empty((n, *part.shape[1:]), part.dtype)
+                result[start : start + chunk] = part
+        return result
