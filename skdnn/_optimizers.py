@@ -44,7 +44,17 @@ class Optimizer:
         self.state = np.zeros((self.n_states, n), dtype)
         self.t = 0
         self._factors = factors
-        self._scratch = np.empty((2, min(n, BLOCK)), dtype)
+        self._allocate()
+
+    def _allocate(self) -> None:
+        self._scratch = np.empty((2, min(self.state.shape[1], BLOCK)), self.state.dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k != "_scratch"}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        self._allocate()
 
     def step(self, theta: Array, gradient: Array, rate: float) -> None:
         """Take one step of the learning rate `rate` down the gradient, in place."""
