@@ -604,7 +604,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         else:
             validation = None if held_out is None else self._make_validation(*held_out)
             train(state, objective, plan, validation, after_epoch)
-        if splits and self.refit:
+        if splits and self.refit and not state.interrupted:
             X, y, w = everything
             state, objective = self._refit(state, plan, X, y, w)
         self._finish(state, objective, plan)

@@ -226,6 +226,7 @@ class State:
     best_loss: float = np.inf
     best_epoch: int = 0
     best_theta: Array | None = None
+    interrupted: bool = False
 
     def begin(self) -> None:
         """Start another fit from here: counts and bests afresh, curves going on."""
@@ -233,6 +234,7 @@ class State:
         self.reference = self.best_score = -np.inf
         self.best_loss = np.inf
         self.best_theta = None
+        self.interrupted = False
         self.divisor = 1.0
 
     def final(self) -> Parameters:
@@ -312,6 +314,8 @@ def train(
                     reason = "A callback asked to stop."
     except KeyboardInterrupt:
         reason = "interrupted"
+        state.interrupted = True
+        del state.curves.learning_rate[len(state.curves.loss) :]
         _interrupted(state)
     if plan.verbose and reason:
         print(reason)
@@ -481,6 +485,7 @@ def train_lbfgs(
         if after_epoch():
             raise StopIteration
 
+    result = None
     try:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             result = scipy.optimize.minimize(
@@ -498,12 +503,13 @@ def train_lbfgs(
                 },
             )
     except KeyboardInterrupt:
-        np.copyto(theta, reached)
         _interrupted(state)
-        return
-    np.copyto(theta, result.x)
+    np.copyto(theta, reached if result is None else result.x)
     state.samples += len(objective.rows) * state.epoch
     state.total_epochs += state.epoch
+    if result is None:
+        return
+    state.best_loss = min(state.best_loss, float(result.fun))  # where no iteration was made
     if not np.isfinite(result.fun) or not np.isfinite(theta).all():
         _diverged(state, plan)
     if result.status == 1:
