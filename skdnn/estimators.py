@@ -16,6 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from skdnn._base import PLAIN, BaseDNN, Real
+from skdnn._docs import documented
 from skdnn._scaling import target_scale
 from skdnn.activations import Array
 from skdnn.losses import (
@@ -30,8 +31,43 @@ from skdnn.losses import (
 )
 
 
+@documented
 class DNNRegressor(RegressorMixin, BaseDNN):
-    """A deep neural network for regression: identity output, L2 loss."""
+    """A deep neural network for regression: identity output, L2 loss.
+
+    One or several targets; section 6.1 of the paper, with other losses as an option.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    DNNClassifier : Classification.
+    skdnn.verify.check_gradients : The gradients of a fitted network, checked.
+
+    References
+    ----------
+    Y. H. Park (2022), "Gradients in a deep neural network and their Python
+    implementations", Korean J. Math. 30(1).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.model_selection import train_test_split
+    >>> from skdnn import DNNRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> model = DNNRegressor(hidden_layer_sizes=(), solver="lbfgs", max_iter=500)
+    >>> model.set_params(scale_inputs="standard").fit(X_train, y_train).weights_[0].shape
+    (1, 10)
+    >>> model.score(X_test, y_test) > 0.35
+    True
+    """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseDNN._parameter_constraints,
@@ -437,8 +473,42 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
         return self._partial_fit(X, y, sample_weight, classes)
 
 
+@documented
 class DNNBinaryClassifier(_DNNClassifierBase):
-    """A deep neural network for two classes, or for labels that may go together."""
+    """A deep neural network for two classes: sigmoid output, binary cross-entropy.
+
+    Section 6.2 of the paper. y may also be an indicator matrix of labels that go
+    together (multilabel): then there is one sigmoid for each.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    DNNClassifier : Two or more classes, of which one holds.
+    skdnn.verify.check_gradients : The gradients of a fitted network, checked.
+
+    References
+    ----------
+    Y. H. Park (2022), "Gradients in a deep neural network and their Python
+    implementations", Korean J. Math. 30(1).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from skdnn import DNNBinaryClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = DNNBinaryClassifier(solver="lbfgs", scale_inputs="standard", random_state=0)
+    >>> model.fit(X[::2], y[::2]).score(X[1::2], y[1::2]) > 0.95
+    True
+    >>> model.predict_proba(X[:3]).shape
+    (3, 2)
+    """
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -526,8 +596,41 @@ class DNNBinaryClassifier(_DNNClassifierBase):
         return Z if self._is_multilabel else np.hstack([-Z, Z])
 
 
+@documented
 class DNNClassifier(_DNNClassifierBase):
-    """A deep neural network for two or more classes: softmax output, cross-entropy."""
+    """A deep neural network for two or more classes: softmax output, cross-entropy.
+
+    Section 6.3 of the paper.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    DNNBinaryClassifier : Two classes with one sigmoid, or several labels at once.
+    skdnn.verify.check_gradients : The gradients of a fitted network, checked.
+
+    References
+    ----------
+    Y. H. Park (2022), "Gradients in a deep neural network and their Python
+    implementations", Korean J. Math. 30(1).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdnn import DNNClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = DNNClassifier(solver="lbfgs", scale_inputs="standard", random_state=0)
+    >>> model.fit(X[::2], y[::2]).score(X[1::2], y[1::2]) > 0.9
+    True
+    >>> [W.shape for W in model.weights_]
+    [(100, 4), (3, 100)]
+    """
 
     def _make_loss(self) -> Loss:
         return CategoricalCrossEntropy()

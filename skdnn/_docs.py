@@ -1,0 +1,265 @@
+"""The parameters and attributes that the three estimators share, described once.
+
+`documented` puts the descriptions into a class's docstring, in the order of its
+signature and with the signature's own defaults, so that the two cannot differ.
+"""
+
+from __future__ import annotations
+
+import inspect
+from textwrap import indent
+from typing import TypeVar
+
+Estimator = TypeVar("Estimator", bound=type)
+
+# name: (type, description). What a description says holds for every estimator.
+PARAMETERS: dict[str, tuple[str, str]] = {
+    "loss": (
+        "{'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson'}",
+        """\
+What is minimised: |o - y|^2 / 2 (the paper's L2 loss, equation (26)), |o - y|, the
+Huber loss with `huber_delta`, the pinball loss of `quantile`, or half the Poisson
+deviance, whose output activation is exp and whose y must be >= 0. Several targets
+are summed.""",
+    ),
+    "hidden_layer_sizes": (
+        "int or sequence of int",
+        """\
+n[1], ..., n[L-1]: the number of units of each hidden layer; an int is one layer, and
+``()`` is none, a linear model.""",
+    ),
+    "activation": (
+        "str or sequence of str",
+        """\
+g of the hidden layers, one name for all or one for each: 'identity', 'logistic' (or
+'sigmoid'), 'tanh', 'relu', 'leaky_relu', 'elu', 'selu', 'gelu', 'silu', 'mish',
+'softplus'. See :mod:`skdnn.activations`.""",
+    ),
+    "solver": (
+        "{'gd', 'sgd', 'adam', 'lbfgs'}",
+        """\
+'gd' is the paper's gradient descent on the full batch, W <- W - rate dW; 'sgd' is
+the same on mini-batches, with momentum; 'adam' that of Kingma and Ba (2015); 'lbfgs'
+is SciPy's quasi-Newton method on the full batch. A parameter that scikit-learn's MLP
+has too may be given to a solver that does not use it; any other must then be off.""",
+    ),
+    "alpha": (
+        "float",
+        """\
+Strength of the L2 term: alpha / (2 W) times the sum of the squared weights is added
+to the mean loss, W being the total sample weight. Biases are left out.""",
+    ),
+    "batch_size": (
+        "int or 'auto'",
+        """\
+Rows in a mini-batch of 'sgd' and 'adam'; 'auto' is min(200, n_samples).""",
+    ),
+    "learning_rate": (
+        "str or callable",
+        """\
+What `learning_rate_init` is multiplied by. With p in [0, 1] the progress through
+`max_iter`: 'constant' 1; 'cosine' (1 + cos(pi p)) / 2; 'one_cycle' a rise over 0.3
+and a fall to 0; 'coslog4' (1 - cos(2 pi log2(1 + 15 p))) / 2; a callable is called
+with p. 'invscaling' divides by (rows seen + 1)^power_t; 'adaptive' divides by 5
+whenever `n_iter_no_change` epochs bring no improvement, down to 1e-6.""",
+    ),
+    "learning_rate_init": (
+        "float",
+        """The learning rate, > 0, of all solvers but 'lbfgs'.""",
+    ),
+    "power_t": ("float", """The exponent of 'invscaling', >= 0."""),
+    "max_iter": (
+        "int",
+        """The most epochs (passes over the rows) or, with 'lbfgs', iterations.""",
+    ),
+    "shuffle": (
+        "bool",
+        """Whether each epoch takes the rows in a new order; a full batch never does.""",
+    ),
+    "random_state": (
+        "int, RandomState instance or None",
+        """\
+Seeds the first weights, the order of rows, the held-out rows and dropout. An int
+makes fits repeatable.""",
+    ),
+    "tol": (
+        "float",
+        """\
+By how much the loss, or the validation score, has to improve for an epoch to count;
+with 'lbfgs' also the largest entry of the gradient at which it stops.""",
+    ),
+    "verbose": ("bool or int", """Whether to print one line an epoch."""),
+    "warm_start": (
+        "bool",
+        """\
+Whether `fit` goes on from the weights and the optimiser's state of the last one, for
+`max_iter` further epochs.""",
+    ),
+    "momentum": ("float", """Momentum of 'sgd', in [0, 1]."""),
+    "nesterovs_momentum": ("bool", """Whether 'sgd' takes Nesterov's form of momentum."""),
+    "early_stopping": (
+        "bool",
+        """\
+Whether to hold out `validation_fraction` of the rows (unless X_val is given to
+`fit`), stop when their score has not improved by `tol` for `n_iter_no_change` epochs,
+and keep the weights of the best epoch.""",
+    ),
+    "validation_fraction": (
+        "float",
+        """The share of rows that is held out, in (0, 1); stratified by class.""",
+    ),
+    "beta_1": ("float", """Decay of Adam's average of gradients, in [0, 1)."""),
+    "beta_2": ("float", """Decay of Adam's average of squared gradients, in [0, 1)."""),
+    "epsilon": ("float", """Added to the denominator of Adam's step, > 0."""),
+    "n_iter_no_change": (
+        "int or inf",
+        """How many epochs in a row without an improvement end the fit.""",
+    ),
+    "max_fun": ("int", """The most evaluations of the objective by 'lbfgs'."""),
+    "initializer": (
+        "str",
+        """\
+The first weights: 'glorot', 'he' or 'lecun', each with '_uniform' or '_normal'; 'auto'
+chooses by activation (He's for relu and its kin, LeCun's for selu, Glorot's for the
+others and the output layer). Biases start at 0.""",
+    ),
+    "dropout": (
+        "float or sequence of float",
+        """\
+The share of a hidden layer's units that each training step leaves out, one rate for
+all layers or one for each, in [0, 1). What is kept is scaled up; predictions use all
+units. Srivastava et al. (2014).""",
+    ),
+    "weight_decay": (
+        "float",
+        """\
+Decoupled decay: before each step the weights, not the biases, are multiplied by
+1 - rate * weight_decay. Loshchilov and Hutter (2019).""",
+    ),
+    "clip_norm": (
+        "float or None",
+        """The largest Euclidean norm of a step's gradient, all layers together.""",
+    ),
+    "average_decay": (
+        "float",
+        """\
+With d > 0 the model is the exponential moving average of the weights after each
+step, m <- d m + (1 - d) theta, divided by 1 - d^t as Adam's averages are.""",
+    ),
+    "warmup": (
+        "float",
+        """The share of `max_iter` over which the learning rate rises linearly from 0.""",
+    ),
+    "scoring": (
+        "str, callable or None",
+        """\
+What early stopping maximises: None for the estimator's `score`, 'loss' for the
+validation loss (minimised), or any scorer of scikit-learn.""",
+    ),
+    "refit": (
+        "bool",
+        """\
+Whether early stopping is followed by a fit on all rows, for as many epochs as were
+the best. Has no effect with X_val.""",
+    ),
+    "scale_inputs": (
+        "{'standard', 'robust'} or None",
+        """\
+How columns of X are scaled inside: to mean 0 and deviation 1, or to median 0 and
+interquartile range 1 with smooth clipping at 3. A sparse X keeps its zeros.""",
+    ),
+    "scale_target": (
+        "bool",
+        """\
+Whether y is standardised inside (for 'poisson' divided by its mean), and predictions
+brought back.""",
+    ),
+    "quantile": ("float", """The quantile that ``loss='quantile'`` estimates, in (0, 1)."""),
+    "huber_delta": (
+        "float",
+        """\
+Residuals beyond it count linearly under ``loss='huber'``; in units of y, or in
+standard deviations of y with `scale_target`.""",
+    ),
+    "class_weight": (
+        "dict, 'balanced' or None",
+        """\
+Multiplies the sample weights class by class; 'balanced' is n_samples / (n_classes *
+weight of the class).""",
+    ),
+    "label_smoothing": (
+        "float",
+        """\
+With s > 0 the target of a class is 1 - s plus an equal share of s, in [0, 1).""",
+    ),
+}
+
+ATTRIBUTES: dict[str, tuple[str, str]] = {
+    "weights_": (
+        "list of ndarray",
+        "W[1], ..., W[L] of the paper, W[l] of shape (n[l], n[l-1]). Settable.",
+    ),
+    "biases_": ("list of ndarray", "b[1], ..., b[L], b[l] of shape (n[l], 1). Settable."),
+    "coefs_": (
+        "list of ndarray",
+        "The same weights as scikit-learn has them, of shapes (n[l-1], n[l]). Settable.",
+    ),
+    "intercepts_": ("list of ndarray", "The same biases, of shapes (n[l],). Settable."),
+    "loss_": (
+        "float",
+        "The objective (mean loss and L2 term) at the final weights, in units of y.",
+    ),
+    "loss_curve_": (
+        "list of float",
+        """\
+The objective at each epoch: at its end for a full batch and 'lbfgs', and for
+mini-batches its mean over the epoch's batches as the weights moved.""",
+    ),
+    "best_loss_": ("float or None", "The least entry of it; None under early stopping."),
+    "validation_loss_curve_": (
+        "list of float or None",
+        "The mean loss of the validation rows at each epoch's end, if there are any.",
+    ),
+    "validation_scores_": (
+        "list of float or None",
+        "Their score at each epoch's end, under early stopping.",
+    ),
+    "best_validation_score_": ("float or None", "The largest of these."),
+    "best_n_iter_": (
+        "int",
+        "The epoch whose weights are kept: the best under early stopping, else the last.",
+    ),
+    "learning_rate_curve_": ("list of float", "The learning rate at each epoch's first step."),
+    "n_iter_": ("int", "The number of epochs, or of iterations of 'lbfgs', of the last fit."),
+    "t_": ("int", "The number of training rows seen, over all epochs."),
+    "n_layers_": ("int", "L + 1: the hidden layers, the input and the output."),
+    "n_outputs_": ("int", "n[L], the number of output units."),
+    "out_activation_": ("str", "The output activation."),
+    "classes_": ("ndarray", "The class labels; label numbers for a multilabel y."),
+    "n_features_in_": ("int", "The number of columns of X."),
+    "feature_names_in_": ("ndarray of str", "Their names, if X had names."),
+}
+
+
+def documented(cls: Estimator) -> Estimator:
+    """Fill ``{parameters}`` and ``{attributes}`` in the docstring of an estimator."""
+    if cls.__doc__ is None:  # python -OO
+        return cls
+    signature = inspect.signature(cls)
+    parameters = [
+        _entry(name, f"{PARAMETERS[name][0]}, default={parameter.default!r}", PARAMETERS[name][1])
+        for name, parameter in signature.parameters.items()
+    ]
+    attributes = [
+        _entry(name, *description)
+        for name, description in ATTRIBUTES.items()
+        if name != "classes_" or "class_weight" in signature.parameters
+    ]
+    cls.__doc__ = inspect.cleandoc(cls.__doc__).format(
+        parameters="\n".join(parameters), attributes="\n".join(attributes)
+    )
+    return cls
+
+
+def _entry(name: str, kind: str, description: str) -> str:
+    return f"{name} : {kind}\n{indent(description, '    ')}"
