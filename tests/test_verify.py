@@ -1,6 +1,5 @@
 """skdnn.verify: the gradients of a fitted estimator are right by every method, and it can tell."""
 
-import sys
 from functools import cache
 from importlib.util import find_spec
 
@@ -241,9 +240,13 @@ def test_method_that_is_none_of_the_three_is_refused():
         check_gradients(model, X, y, method="forward")
 
 
+def no_module(name):
+    raise ModuleNotFoundError(f"No module named {name!r}")
+
+
 def test_autograd_without_pytorch_says_how_to_get_it(monkeypatch):
     model, X, y, _ = fitted(DNNClassifier, "three")
-    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr("skdnn.verify.import_module", no_module)
     with pytest.raises(ImportError, match="pip install torch"):
         check_gradients(model, X, y, method="autograd")
 
