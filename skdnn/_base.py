@@ -271,6 +271,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """Return a single column of targets as a vector, with a warning as in scikit-learn."""
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
+    def _fit_weights(self, y: NDArray[Any], w: Array | None) -> None:
+        """Learn what the estimator multiplies the sample weights by."""
+
     def _weigh(self, y: NDArray[Any], w: Array | None, dtype: Any) -> Array | None:
         """Return the sample weights with what the estimator multiplies them by."""
         return w
@@ -442,6 +445,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """Learn the change of coordinates, or check that the network still fits."""
         sizes = (X.shape[1], *self._hidden_sizes(), self._targets_of(y))
         loss = self._make_loss()
+        self._fit_weights(y, w)
         if goes_on:
             old = self._network
             new = (sizes, self._activation_names(), loss.out_activation, type(loss))
@@ -606,7 +610,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             train(state, objective, plan, validation, after_epoch)
         if splits and self.refit and not state.interrupted:
             X, y, w = everything
-            state, objective = self._refit(state, plan, X, y, w)
+            state, objective = self._refit(state, plan, X, y, w, goes_on)
         self._finish(state, objective, plan)
         context.call_on_fit_task_end(
             estimator=self,
@@ -616,9 +620,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         )
 
     def _refit(
-        self, found: State, plan: Plan, X: Any, y: NDArray[Any], w: Array | None
+        self, found: State, plan: Plan, X: Any, y: NDArray[Any], w: Array | None, goes_on: bool
     ) -> tuple[State, Objective]:
-        """Train anew on all rows for the number of epochs that was found the best."""
+        """Train on all rows, from the same start, for the epochs that were found the best."""
         plan = replace(
             plan,
             batch_size=min(plan.batch_size, len(y)),
@@ -627,8 +631,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             n_iter_no_change=np.inf,
             warns=False,
         )
-        self._initialize(self._network.parameters)
-        state = self._make_state(goes_on=False)
+        state = self._make_state(goes_on)
         objective = self._make_objective(X, y, w, plan)
         train(state, objective, plan, None, lambda: False)
         for name in ("validation_loss", "validation_score"):
