@@ -157,7 +157,8 @@ def _floating(Z: ArrayLike) -> Array:
 
 def _transition(Z: Array, epsilon: float) -> Array:
     """Return z / epsilon, clipped to [-1, 0]: where in the transition z lies."""
-    return np.clip(Z, -epsilon, 0.0) / epsilon
+    t = np.clip(Z.astype(np.float64), -epsilon, 0.0) / epsilon  # epsilon may be 0 in float32
+    return t.astype(Z.dtype)
 
 
 class Activation:
