@@ -11,7 +11,7 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
@@ -194,13 +194,14 @@ class DNNRegressor(RegressorMixin, BaseDNN):
         return X, self._flat(y).astype(X.dtype, copy=False), w
 
     def _fit_targets(self, y: NDArray[Any], w: Array | None, dtype: Any) -> None:
-        self._target_center, self._target_scale = None, None
+        self._target_center: Any = None
+        self._target_scale: Any = None
         if self.scale_target:
             self._target_center, self._target_scale = target_scale(
                 y.reshape(len(y), -1), w, center=self.loss != "poisson"
             )
 
-    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
+    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[NDArray[Any], None]:
         Y = y.reshape(len(y), -1).astype(dtype, copy=False)
         if self._target_scale is not None:
             Y = (Y - self._target_center) / self._target_scale
@@ -384,8 +385,8 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
             )
 
     def _check_complete(self, y: NDArray[Any]) -> None:
-        missing = [] if self._is_multilabel else np.setdiff1d(self.classes_, y)
-        if len(missing):
+        missing = np.setdiff1d(self.classes_, y)
+        if len(missing) and not self._is_multilabel:
             raise ValueError(
                 "y must hold every class of the earlier fit that warm_start=True goes on from,"
                 f" {self.classes_.tolist()}; it has none of {missing.tolist()}."
@@ -403,15 +404,37 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
     def _fit_targets(self, y: NDArray[Any], w: Array | None, dtype: Any) -> None:
         """Classes have no units."""
 
-    def _weigh(self, y: NDArray[Any], w: Array | None, dtype: Any) -> Array | None:
+    def _fit_weights(self, y: NDArray[Any], w: Array | None) -> None:
+        self._class_factors: Array | None = None
         if self.class_weight is None:
+            return
+        if self._is_multilabel and self.class_weight != "balanced":
+            raise ValueError(
+                "class_weight must be None or 'balanced' for a multilabel y, whose labels"
+                f" have no classes of their own; got {self.class_weight!r}."
+            )
+        labels = [column == 1 for column in y.T] if self._is_multilabel else [self._labels(y)]
+        n_classes = 2 if self._is_multilabel else len(self.classes_)
+        counts = np.array([np.bincount(column, w, n_classes) for column in labels])
+        if self.class_weight == "balanced":
+            n_present = np.count_nonzero(counts, axis=1, keepdims=True)
+            share = counts * n_present / counts.sum(axis=1, keepdims=True)
+            self._class_factors = np.divide(1.0, share, out=np.zeros_like(share), where=share > 0)
+            return
+        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        if np.any(factors < 0) or not np.any(factors * counts):
+            raise ValueError(
+                "class_weight must be >= 0, and > 0 for a class that y has rows of;"
+                f" got {self.class_weight!r}."
+            )
+        self._class_factors = factors[None, :]
+
+    def _weigh(self, y: NDArray[Any], w: Array | None, dtype: Any) -> Array | None:
+        factors = self._class_factors
+        if factors is None:
             return w
-        if self._is_multilabel:
-            factor = compute_sample_weight(self.class_weight, y)
-        else:
-            factor = compute_class_weight(
-                self.class_weight, classes=self.classes_, y=y, sample_weight=w
-            )[self._labels(y)]
+        labels = y.T.astype(np.intp) if self._is_multilabel else self._labels(y)[None, :]
+        factor = np.prod(np.take_along_axis(factors, labels, axis=1), axis=0)
         return (factor if w is None else factor * w).astype(dtype)
 
     def _strata(self, y: NDArray[Any], n_val: int) -> NDArray[Any] | None:
@@ -470,6 +493,11 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
         """
         if classes is None and not self._is_fitted():
             raise ValueError("classes must be passed on the first call to partial_fit.")
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all rows, and partial_fit has some of them:"
+                " pass a dict of weights."
+            )
         return self._partial_fit(X, y, sample_weight, classes)
 
 
@@ -536,7 +564,7 @@ class DNNBinaryClassifier(_DNNClassifierBase):
     def _targets_of(self, y: NDArray[Any]) -> int:
         return y.shape[1] if self._is_multilabel else 1
 
-    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
+    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[NDArray[Any], None]:
         Y = y if self._is_multilabel else self._labels(y)[:, None]
         Y = Y.astype(dtype)
         if self.label_smoothing:
@@ -647,7 +675,7 @@ class DNNClassifier(_DNNClassifierBase):
     def _targets_of(self, y: NDArray[Any]) -> int:
         return len(self.classes_)
 
-    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[NDArray[np.intp], Array]:
+    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[NDArray[Any], Array]:
         m, s = len(self.classes_), self.label_smoothing
         table = (1.0 - s) * np.eye(m, dtype=dtype) + s / m
         return self._labels(y), table.astype(dtype)
