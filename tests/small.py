@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn.verify import gradients
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 4))
@@ -51,3 +52,9 @@ def classes_of(name):
 def weights_of(model):
     """Return all the weights and biases of a fitted estimator, one after the other."""
     return np.concatenate([np.ravel(a) for a in (*model.coefs_, *model.intercepts_)])
+
+
+def slope_of(model, X, y):
+    """Return the gradient of the objective in the order of `weights_of`."""
+    dJ = gradients(model, X, y)
+    return np.concatenate([*(dW.T.ravel() for dW in dJ.dW), *(db.ravel() for db in dJ.db)])
