@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import replace
+from inspect import signature
 from math import ceil
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -89,6 +90,8 @@ NEUTRAL: dict[str, Any] = {
     "refit": False,
     "scoring": None,
 }
+# lbfgs has no learning rate: of these its users' grids may name any, as with scikit-learn.
+RATES_OF_OLD = ("constant", "invscaling", "adaptive")
 Decoder = Callable[[Array], NDArray[Any]]  # of raw outputs (n, m), row by row
 
 MEMORY_LIMIT = 64 * 2**20  # bytes of work space for a forward pass
@@ -371,6 +374,13 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                         f"The {name!r} parameter must be {neutral!r} for solver='lbfgs',"
                         f" which cannot use it. Got {value!r} instead."
                     )
+            default = signature(type(self)).parameters["learning_rate"].default
+            if self.learning_rate not in (*RATES_OF_OLD, default):
+                raise InvalidParameterError(
+                    f"The 'learning_rate' parameter must be one of {RATES_OF_OLD} for"
+                    " solver='lbfgs', which has no learning rate and ignores them. Got"
+                    f" {self.learning_rate!r} instead."
+                )
             if X_val is not None:
                 raise ValueError("X_val must be None for solver='lbfgs', which does not validate.")
 
@@ -610,7 +620,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             train(state, objective, plan, validation, after_epoch)
         if splits and self.refit and not state.interrupted:
             X, y, w = everything
-            state, objective = self._refit(state, plan, X, y, w, goes_on)
+            state, objective = self._refit(state, X, y, w, goes_on)
         self._finish(state, objective, plan)
         context.call_on_fit_task_end(
             estimator=self,
@@ -620,12 +630,11 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         )
 
     def _refit(
-        self, found: State, plan: Plan, X: Any, y: NDArray[Any], w: Array | None, goes_on: bool
+        self, found: State, X: Any, y: NDArray[Any], w: Array | None, goes_on: bool
     ) -> tuple[State, Objective]:
         """Train on all rows, from the same start, for the epochs that were found the best."""
         plan = replace(
-            plan,
-            batch_size=min(plan.batch_size, len(y)),
+            self._make_plan(len(y)),
             epochs=found.best_epoch,
             keep_best=False,
             n_iter_no_change=np.inf,
