@@ -35,6 +35,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skdnn._callbacks import Run, Tasks
 from skdnn._initializers import FAMILY_OF, INITIALIZERS, initialize
 from skdnn._optimizers import Adam, GradientDescent, Momentum, Optimizer
 from skdnn._scaling import SCALERS
@@ -329,6 +330,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         with self._all_or_nothing():
             self._check_parameters(X_val, y_val)
             goes_on = self.warm_start and self._is_fitted()
+            given = X
             X, y, w = self._check_data(X, y, sample_weight, reset=not goes_on)
             if goes_on:
                 self._check_complete(y)
@@ -336,7 +338,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             if X_val is not None:
                 held_out = self._check_data(X_val, y_val, sample_weight_val, "_val")
             self._prepare(X, y, w, goes_on)
-            self._train(X, y, w, held_out, goes_on)
+            self._train(
+                X, y, w, held_out, goes_on, given if hasattr(self, "feature_names_in_") else X
+            )
         return self
 
     def _is_fitted(self) -> bool:
@@ -592,47 +596,49 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         w: Array | None,
         held_out: tuple[Any, NDArray[Any], Array | None] | None,
         goes_on: bool,
+        given: Any,
     ) -> None:
-        everything = (X, y, w)
+        everything, rows = (X, y, w), None
         splits = self.early_stopping and held_out is None and self.solver != "lbfgs"
-        if splits:
-            (X, y, w), held_out = self._split(X, y, w)
-        plan = self._make_plan(len(y))
-        state = self._make_state(goes_on)
-        objective = self._make_objective(X, y, w, plan)
-        context = self._init_callback_context(max_subtasks=plan.max_iter)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-
-        def after_epoch() -> bool:
-            epoch = context.subcontext(task_name="epoch")
-            epoch.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            return epoch.call_on_fit_task_end(
-                estimator=self,
-                X=X,
-                y=y,
-                reconstruction_attributes=lambda: self._fitted_attributes(state),
-            )
-
-        if self.solver == "lbfgs":
-            train_lbfgs(state, objective, plan, after_epoch)
-        else:
-            validation = None if held_out is None else self._make_validation(*held_out)
-            train(state, objective, plan, validation, after_epoch)
-        if splits and self.refit and not state.interrupted:
-            X, y, w = everything
-            state, objective = self._refit(state, X, y, w, goes_on)
-        self._finish(state, objective, plan)
-        context.call_on_fit_task_end(
-            estimator=self,
-            X=X,
-            y=y,
-            reconstruction_attributes=lambda: self._fitted_attributes(state),
-        )
+        refits = splits and self.refit
+        self._run = Run((X, y, w, held_out), goes_on)
+        try:
+            tasks = Tasks(self, max_epochs=self.max_iter * (2 if refits else 1))
+            if splits:
+                (X, y, w), held_out, rows = self._split(X, y, w)
+            tasks.over(given, y, w, rows)
+            tasks.begin()
+            plan = self._make_plan(len(y))
+            state = self._run.enter(self._make_state(goes_on))
+            objective = self._make_objective(X, y, w, plan)
+            hooks = tasks.epochs(state, "epoch")
+            if self.solver == "lbfgs":
+                train_lbfgs(state, objective, plan, *hooks)
+            else:
+                validation = None if held_out is None else self._make_validation(*held_out)
+                train(state, objective, plan, validation, *hooks)
+            if refits and state.best_epoch and not (state.stopped or state.interrupted):
+                tasks.over(given, *everything[1:], rows=None)
+                state, objective = self._refit(state, objective, *everything, goes_on, tasks)
+            self._finish(state, objective, plan)
+            tasks.end(state)
+        finally:
+            del self._run
 
     def _refit(
-        self, found: State, X: Any, y: NDArray[Any], w: Array | None, goes_on: bool
+        self,
+        found: State,
+        searched: Objective,
+        X: Any,
+        y: NDArray[Any],
+        w: Array | None,
+        goes_on: bool,
+        tasks: Tasks,
     ) -> tuple[State, Objective]:
-        """Train on all rows, from the same start, for the epochs that were found the best."""
+        """Train on all rows, from the same start, for the epochs that were found the best.
+
+        If that is stopped or interrupted, what was found stays.
+        """
         plan = replace(
             self._make_plan(len(y)),
             epochs=found.best_epoch,
@@ -640,16 +646,21 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             n_iter_no_change=np.inf,
             warns=False,
         )
-        state = self._make_state(goes_on)
+        state = self._run.enter(self._make_state(goes_on))
         objective = self._make_objective(X, y, w, plan)
-        train(state, objective, plan, None, lambda: False)
+        train(state, objective, plan, None, *tasks.epochs(state, "refit epoch"))
+        if state.stopped or state.interrupted:
+            return found, searched
         for name in ("validation_loss", "validation_score"):
             setattr(state.curves, name, getattr(found.curves, name))
         state.best_score, state.best_epoch = found.best_score, found.best_epoch
         return state, objective
 
-    def _split(self, X: Any, y: NDArray[Any], w: Array | None) -> tuple[Any, Any]:
-        """Set aside `validation_fraction` of the rows, stratified by class."""
+    def _split(self, X: Any, y: NDArray[Any], w: Array | None) -> tuple[Any, Any, NDArray[Any]]:
+        """Set aside `validation_fraction` of the rows, stratified by class.
+
+        Return the data to train on, those to validate on and the rows of the former.
+        """
         # A row of weight 0 is no row: none would be left to validate on, were they drawn.
         rows = np.arange(len(y)) if w is None else np.flatnonzero(w)
         n_val = ceil(self.validation_fraction * len(rows))
@@ -670,7 +681,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         def take(at: NDArray[Any]) -> tuple[Any, NDArray[Any], Array | None]:
             return X[at], y[at], None if w is None else w[at]
 
-        return take(train_rows), take(val_rows)
+        return take(train_rows), take(val_rows), train_rows
 
     def _strata(self, y: NDArray[Any], n_val: int) -> NDArray[Any] | None:
         return None
@@ -710,6 +721,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         return {
             "_network": self._network.with_theta(state.final().theta.copy()),
             "n_iter_": state.epoch,
+            "_run": None,
         }
 
     def _finish(self, state: State, objective: Objective, plan: Plan) -> None:
@@ -761,7 +773,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             )
             state = self._make_state(goes_on)
             objective = self._make_objective(X, y, w, plan)
-            train(state, objective, plan, None, lambda: False)
+            train(state, objective, plan, None)
             self._finish(state, objective, plan)
             self._state = state
         return self

@@ -226,7 +226,9 @@ class State:
     best_loss: float = np.inf
     best_epoch: int = 0
     best_theta: Array | None = None
-    interrupted: bool = False
+    reason: str = ""  # why to stop before max_iter
+    stopped: bool = False  # by a callback
+    interrupted: bool = False  # by the user, maybe within an epoch
 
     def begin(self) -> None:
         """Start another fit from here: counts and bests afresh, curves going on."""
@@ -234,7 +236,8 @@ class State:
         self.reference = self.best_score = -np.inf
         self.best_loss = np.inf
         self.best_theta = None
-        self.interrupted = False
+        self.reason = ""
+        self.stopped = self.interrupted = False
         self.divisor = 1.0
 
     def final(self) -> Parameters:
@@ -279,7 +282,8 @@ def train(
     objective: Objective,
     plan: Plan,
     validation: Validation | None,
-    after_epoch: Callable[[], bool],
+    before_epoch: Callable[[], Any] = lambda: None,
+    after_epoch: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run epochs of a stochastic solver, or of gradient descent on the full batch.
 
@@ -293,33 +297,33 @@ def train(
         How.
     validation : Validation or None
         What to watch besides the training loss.
-    after_epoch : callable
-        Called when an epoch is complete; a true answer ends the fit.
+    before_epoch, after_epoch : callable
+        Called before an epoch and when it is complete; a true answer of the latter ends
+        the fit.
 
     Raises
     ------
     ValueError
         If the loss or a weight overflows (without `plan.keep_best` to fall back on).
     """
-    reason = ""
     start = time.perf_counter()
     try:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            while state.epoch < (plan.epochs or plan.max_iter) and not reason:
+            while state.epoch < (plan.epochs or plan.max_iter) and not state.reason:
+                before_epoch()
                 loss = _run_epoch(state, objective, plan)
-                reason = _judge(state, loss, plan, validation)
+                state.reason = _judge(state, loss, plan, validation)
                 if plan.verbose:
                     _report(state, plan, time.perf_counter() - start)
-                if after_epoch() and not reason:
-                    reason = "A callback asked to stop."
+                if after_epoch() and not state.reason:
+                    state.reason, state.stopped = "A callback asked to stop.", True
     except KeyboardInterrupt:
-        reason = "interrupted"
-        state.interrupted = True
+        state.reason, state.interrupted = "Interrupted.", True
         del state.curves.learning_rate[len(state.curves.loss) :]
         _interrupted(state)
-    if plan.verbose and reason:
-        print(reason)
-    if not reason and plan.warns:
+    if plan.verbose and state.reason:
+        print(state.reason)
+    if not state.reason and plan.warns:
         warnings.warn(
             f"The solver reached max_iter={plan.max_iter} epochs before it converged:"
             " raise max_iter, or the learning rate.",
@@ -451,7 +455,8 @@ def train_lbfgs(
     state: State,
     objective: Objective,
     plan: Plan,
-    after_epoch: Callable[[], bool],
+    before_epoch: Callable[[], Any] = lambda: None,
+    after_epoch: Callable[[], bool] = lambda: False,
 ) -> None:
     """Minimise the objective by SciPy's L-BFGS; one iteration counts as an epoch.
 
@@ -482,6 +487,7 @@ def train_lbfgs(
                 f"iteration {state.epoch:4d}/{plan.max_iter}  loss {curves.loss[-1]:.6f}"
                 f"  at most {left:.0f} s left"
             )
+        before_epoch()  # SciPy does not say when an iteration begins
         if after_epoch():
             raise StopIteration
 
