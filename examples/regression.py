@@ -27,7 +27,7 @@ def network(layers, **settings):
 # Without a hidden layer the objective is that of ridge regression, and so is the answer.
 models = {
     "Ridge(alpha=1)": Ridge(alpha=1.0).fit(X, Y),
-    "no hidden layer": network((), solver="lbfgs", alpha=1.0, tol=1e-10, max_iter=1000),
+    "no hidden layer": network((), solver="lbfgs", alpha=1.0, tol=1e-6, max_iter=1000),
     "20": network((20,)),
     "100": network((100,)),
     "100, 100": network((100, 100)),
