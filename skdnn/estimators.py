@@ -181,7 +181,9 @@ class DNNRegressor(RegressorMixin, BaseDNN):
                 f"y must be >= 0 for loss='poisson'; the smallest value is {np.min(y)}."
             )
         n_targets = self._targets_of(y)
-        if not reset and n_targets != self.n_outputs_:
+        if reset:
+            self.n_outputs_ = n_targets
+        elif n_targets != self.n_outputs_:
             raise ValueError(
                 f"y must have the {self.n_outputs_} targets of the first fit; got {n_targets}."
             )
