@@ -450,9 +450,17 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self._check_y(y, reset, classes)
         if sample_weight is None:
             return X, y, None
-        w = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        w = _check_sample_weight(
+            sample_weight,
+            X,
+            dtype=X.dtype,
+            ensure_non_negative=True,
+            allow_all_zero_weights=True,  # refused below, by the parameter's name
+        )
         if not w.any():
-            raise ValueError(f"sample_weight{suffix} must have a weight > 0; all {len(w)} are 0.")
+            raise ValueError(
+                f"sample_weight{suffix} must not be zero for every row; all {len(w)} weights are 0."
+            )
         return X, y, w
 
     def _prepare(self, X: Any, y: NDArray[Any], w: Array | None, goes_on: bool) -> None:
