@@ -106,7 +106,7 @@ and keep the weights of the best epoch.""",
     ),
     "validation_fraction": (
         "float",
-        """The share of rows that is held out, in (0, 1); stratified by class.""",
+        """The share of rows that early stopping holds out, stratified by class.""",
     ),
     "beta_1": ("float", """Decay of Adam's average of gradients, in [0, 1)."""),
     "beta_2": ("float", """Decay of Adam's average of squared gradients, in [0, 1)."""),
@@ -207,13 +207,14 @@ ATTRIBUTES: dict[str, tuple[str, str]] = {
     "intercepts_": ("list of ndarray", "The same biases, of shapes (n[l],). Settable."),
     "loss_": (
         "float",
-        "The objective (mean loss and L2 term) at the final weights, in units of y.",
+        "The objective (mean loss and L2 term) at the final weights, exactly, in units of y.",
     ),
     "loss_curve_": (
         "list of float",
         """\
-The objective at each epoch: at its end for a full batch and 'lbfgs', and for
-mini-batches its mean over the epoch's batches as the weights moved.""",
+The objective at each epoch: at its end for a full batch and 'lbfgs', exactly; for
+mini-batches its mean over the epoch's batches, each before its step, weighted by
+`sample_weight`. In units of y.""",
     ),
     "best_loss_": ("float or None", "The least entry of it; None under early stopping."),
     "validation_loss_curve_": (

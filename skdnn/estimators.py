@@ -246,6 +246,9 @@ class DNNRegressor(RegressorMixin, BaseDNN):
     def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Go once through the given rows, from the weights as they are.
 
+        In mini-batches, at the constant rate `learning_rate_init`: n calls are a fit of
+        n epochs. The optimiser's state is kept from call to call, and in a pickle.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -477,6 +480,9 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
         classes: ArrayLike | None = None,
     ) -> Self:
         """Go once through the given rows, from the weights as they are.
+
+        In mini-batches, at the constant rate `learning_rate_init`: n calls are a fit of
+        n epochs. The optimiser's state is kept from call to call, and in a pickle.
 
         Parameters
         ----------
