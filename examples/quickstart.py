@@ -33,7 +33,7 @@ def compare(name, load, scoring, estimators, rate, layers):
         folds = cross_validate(model, X, y, cv=5, scoring=scoring)
         score, fit = folds["test_score"], folds["fit_time"]
         grid = {"net__hidden_layer_sizes": layers, "net__alpha": [1.0, 10.0, 100.0]}
-        search = GridSearchCV(model, grid, cv=5, scoring=scoring, n_jobs=2).fit(X, y)
+        search = GridSearchCV(model, grid, cv=3, scoring=scoring, n_jobs=2).fit(X, y)
         best = search.best_estimator_["net"]
         cells = (
             f"{score.mean():.3f} +- {score.std():.3f}",
