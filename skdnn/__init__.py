@@ -1,7 +1,8 @@
 """Deep neural networks as scikit-learn estimators, on NumPy alone."""
 
+from skdnn.checkpoint import Checkpoint
 from skdnn.estimators import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 
 __version__ = "0.1.0"
 
-__all__ = ["DNNBinaryClassifier", "DNNClassifier", "DNNRegressor"]
+__all__ = ["Checkpoint", "DNNBinaryClassifier", "DNNClassifier", "DNNRegressor"]

@@ -25,7 +25,7 @@ class Run:
     saved: list[Callable[[State], State]] = field(default_factory=list)  # stages to go on with
     epochs_saved: int = 0
     stages: list[State] = field(default_factory=list)
-    notes: dict[str, Any] = field(default_factory=dict)  # a callback's own
+    notes: dict[Any, Any] = field(default_factory=dict)  # of callbacks, each by itself
 
     def enter(self, state: State) -> State:
         """Return the state that the next stage starts from: the given one, or a saved one."""
