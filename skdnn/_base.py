@@ -40,7 +40,6 @@ from skdnn._initializers import FAMILY_OF, INITIALIZERS, initialize
 from skdnn._optimizers import Adam, GradientDescent, Momentum, Optimizer
 from skdnn._scaling import SCALERS
 from skdnn._schedules import SCHEDULES, with_warmup
-from skdnn._sparse import SparseColumns
 from skdnn._training import (
     CHUNK,
     Curves,
@@ -880,7 +879,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             for start in range(0, n, chunk):
                 rows = prepare(X[start : start + chunk])
                 at: Pass = workspace.over(rows.shape[0])
-                at.A[0] = SparseColumns(rows) if issparse(rows) else rows.T
+                at.read(rows)
                 forward(network.parameters, at, network.loss)
                 part = decode(at.Z[at.L].T)
                 if result is None:
