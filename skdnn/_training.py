@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skdnn._optimizers import Optimizer
 from skdnn._schedules import Schedule
+from skdnn._threads import one_thread_if_small
 from skdnn.activations import Activation, Array
 from skdnn.losses import Loss
 from skdnn.network import Parameters, Pass, Workspace, backward, forward
@@ -157,6 +159,10 @@ class Objective:
         self.gradient = parameters.like(np.empty_like(theta))
         self._part: Parameters | None = None
         self.axpy = get_blas_funcs("axpy", dtype=theta.dtype)
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Return the context to train in: BLAS on one thread, where that is as fast."""
+        return one_thread_if_small(self.workspace.sizes, self.workspace.N)
 
     def penalty(self, parameters: Parameters) -> float:
         """Return the L2 term, alpha / (2 W) |weights|^2."""
@@ -381,7 +387,7 @@ def train(
     """
     start = time.perf_counter()
     try:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"), objective.threads():
             while state.epoch < (plan.epochs or plan.max_iter) and not state.reason:
                 before_epoch()
                 loss = _run_epoch(state, objective, plan)
@@ -570,7 +576,7 @@ def train_lbfgs(
 
     result = None
     try:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"), objective.threads():
             result = scipy.optimize.minimize(
                 value_and_gradient,
                 theta.astype(np.float64),
