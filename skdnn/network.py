@@ -118,7 +118,7 @@ class Workspace:
         dropout: Sequence[float] = (),
         outputs: int = 0,
     ) -> None:
-        self.sizes, self.g, self.N = tuple(sizes), tuple(g), N
+        self.sizes, self.g, self.N, self.backward = tuple(sizes), tuple(g), N, backward
         L = len(sizes) - 1
         hidden = max(sizes[1:L], default=0)
         in_place = [layer is not None and layer.in_place for layer in self.g] + [False]
@@ -172,32 +172,26 @@ class Pass:
     def __init__(self, workspace: Workspace, N: int, start: int) -> None:
         n, L = workspace.sizes, len(workspace.sizes) - 1
         first = workspace.N - N  # of the ones above A[l], which end where A[l] begins
-
-        def shaped(flat: list[Any], rows: int = 0, first: int = 0) -> list[Any]:
-            stops = [first + (rows + n_l) * N for n_l in n]
-            return [
-                a if a is None or not len(a) else a[first:stop].reshape(-1, N)
-                for a, stop in zip(flat, stops, strict=False)
-            ]
-
-        self.L, self.N, self.g = L, N, workspace.g
-        Z, A = workspace.outputs[:, :, start : start + N]
-        self.A1 = shaped(workspace._a, 1, first)
-        self.A = [*(a if a is None else a[1:] for a in self.A1), A]
-        self.Z = [*shaped(workspace._z), Z]
-        self.dZ = shaped(workspace._dz)
-        self.scratch = [
-            workspace._scratch[layer][: n_l * N].reshape(n_l, N)
-            if layer in workspace._scratch
-            else None
-            for n_l, layer in zip(n, workspace.g, strict=False)
-        ]
+        self.L, self.N, self.g, self.keep = L, N, workspace.g, workspace.keep
         self.work = workspace.work[:, :, :N]
-        self.keep = workspace.keep
-        self.D = [
-            d[: n_l * N].reshape(n_l, N) if len(d) else None
-            for n_l, d in zip(n, workspace._d, strict=False)
-        ]
+        nothing: list[Any] = [None] * (L + 1)
+        self.A1, self.Z, self.A, self.dZ, self.D, self.scratch = (nothing[:] for _ in range(6))
+        for l in range(1, L):
+            shape, size = (n[l], N), n[l] * N
+            stop = workspace.N + size
+            self.A1[l] = workspace._a[l][first:stop].reshape(1 + n[l], N)
+            self.Z[l] = self.A[l] = self.A1[l][1:]
+            if not self.g[l].in_place:
+                self.Z[l] = workspace._z[l][:size].reshape(shape)
+            if self.g[l].has_scratch:
+                self.scratch[l] = workspace._scratch[self.g[l]][:size].reshape(shape)
+            if workspace.backward:
+                self.dZ[l] = workspace._dz[l][:size].reshape(shape)
+            if self.keep[l] < 1.0:
+                self.D[l] = workspace._d[l][:size].reshape(shape)
+        self.Z[L], self.A[L] = workspace.outputs[:, :, start : start + N]
+        if workspace.backward:
+            self.dZ[L] = workspace._dz[L][: n[L] * N].reshape(n[L], N)
         # One output: W^T dZ is an outer product, which BLAS takes 5 times as long for.
         self.product = [np.multiply if n_l == 1 else np.matmul for n_l in n]
         self._workspace = workspace

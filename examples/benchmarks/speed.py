@@ -41,6 +41,9 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import skdnn
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn._optimizers import Adam
+from skdnn._training import Objective
+from skdnn.network import forward
 
 try:
     import torch
@@ -192,7 +195,9 @@ def compare(
 
 def dense_table(pairs: int, only: list[int]) -> None:
     """Print the eight dense workloads, trained by Adam."""
-    print("\n| network | ours, ms a step | scikit-learn / ours | PyTorch / ours | ours / products |")
+    print(
+        "\n| network | ours, ms a step | scikit-learn / ours | PyTorch / ours | ours / products |"
+    )
     print("|---|---|---|---|---|")
     means: dict[str, list[float]] = {}
     for work in [WORKLOADS[i] for i in only]:
@@ -222,3 +227,212 @@ def dense_table(pairs: int, only: list[int]) -> None:
                 f"{name} / ours: geometric mean {statistics.geometric_mean(values):.2f},"
                 f" least {min(values):.2f}"
             )
+
+
+def other_fits(pairs: int) -> None:
+    """Print the sparse and the L-BFGS fit, and skdnn's default fit beside the plain one."""
+    print("\n| fit | ours, s | scikit-learn / ours |")
+    print("|---|---|---|")
+    rng = np.random.default_rng(0)
+    text = random_array((4000, 20000), density=0.002, format="csr", rng=rng)
+    topics = rng.integers(0, 4, 4000)
+    sparse = Workload((20000, 64, 4), 200, np.float64, 4000, 3, "classes")
+    lbfgs = Workload((50, 100, 1), 200, np.float64, 5000, 40)
+    for name, work, (X, y), params in [
+        ("20,000 sparse columns (0.2 %), 64 units", sparse, (text, topics), {}),
+        ("lbfgs, 5,000 x 50, 100 units", lbfgs, lbfgs.data(), {"solver": "lbfgs"}),
+    ]:
+        programs: dict[str, Callable[[], Any]] = {
+            "ours": lambda w=work, X=X, y=y, p=params: fit_ours(w, X, y, **p),
+            "sklearn": lambda w=work, X=X, y=y, p=params: fit_theirs(w, X, y, **p),
+        }
+        ours, ratios = compare(programs, pairs)
+        print(f"| {name} | {ours:.2f} | {statistics.median(ratios['sklearn']):.2f} |", flush=True)
+    work = WORKLOADS[2]
+    X, y = work.data()
+    programs = {
+        "ours": lambda: fit_ours(work, X, y),
+        "default": lambda: DNNRegressor(max_iter=work.epochs, random_state=0).fit(X, y),
+    }
+    ours, ratios = compare(programs, pairs)
+    print(
+        f"\nThe default fit of {work.name} takes {statistics.median(ratios['default']):.2f}"
+        f" of the plain one's time, both for at most {work.epochs} epochs."
+    )
+
+
+def predictions(pairs: int) -> None:
+    """Print the time to predict."""
+    print("\n| predict, 107-100-1, f64 | ours, ms | scikit-learn / ours |")
+    print("|---|---|---|")
+    work = Workload((107, 100, 1), 200, np.float64, 2000, 2)
+    X, y = work.data()
+    ours, theirs = fit_ours(work, X, y), fit_theirs(work, X, y)
+    for n, times in (1, 2000), (100_000, 1):
+        rows = np.random.default_rng(1).standard_normal((n, 107))
+        programs: dict[str, Callable[[], Any]] = {
+            "ours": lambda rows=rows, k=times: [ours.predict(rows) for _ in range(k)],
+            "sklearn": lambda rows=rows, k=times: [theirs.predict(rows) for _ in range(k)],
+        }
+        seconds, ratios = compare(programs, pairs)
+        print(
+            f"| {n:,} rows | {1e3 * seconds / times:.3f}"
+            f" | {statistics.median(ratios['sklearn']):.2f} |",
+            flush=True,
+        )
+
+
+def peak(function: Callable[[], Any]) -> float:
+    """Return the most memory that one call has allocated, in MB."""
+    tracemalloc.start()
+    function()
+    result = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    return result
+
+
+def start_and_memory() -> None:
+    """Print the time to import, and the peak memory of a fit above X."""
+    work = Workload((128, 512, 512, 512, 10), 1024, np.float32, 20480, 1, "classes")
+    X, y = work.data()
+    parameters = sum(n * (n_prev + 1) for n_prev, n in pairwise(work.sizes))
+    print(f"\nPeak memory of a fit of {work.name}, {work.rows:,} rows: ", end="")
+    print(f"ours {peak(lambda: fit_ours(work, X, y)):.0f} MB,", end=" ")
+    print(f"scikit-learn {peak(lambda: fit_theirs(work, X, y)):.0f} MB;", end=" ")
+    print(f"X is {X.nbytes / 1e6:.0f} MB, the parameters {4e-6 * parameters:.1f} MB.")
+    for module in "skdnn", "sklearn.neural_network":
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+            times.append(time.perf_counter() - start)
+        print(f"A Python that imports {module} starts in {statistics.median(times):.2f} s.")
+
+
+def profile(index: int) -> None:
+    """Print where the time of a step goes, part by part, each timed by itself."""
+    work = WORKLOADS[index]
+    X, y = work.data()
+    steps = work.epochs * -(-work.rows // work.batch)
+    model = fit_ours(work, X, y)
+    parameters, loss = model._network.parameters, model._network.loss
+    rows = model._make_rows(X, y, None)
+    objective = Objective(rows, parameters, model._network.g, loss, 0.0, work.batch)
+    order = np.random.default_rng(0).permutation(work.rows)
+    at = objective.workspace.over(work.batch)
+    Y, _ = rows.load(at, slice(0, work.batch))
+    L, Z, A, dZ = at.L, at.Z, at.A, at.dZ
+    adam = Adam(len(parameters.theta), parameters.theta.dtype)
+
+    def activations() -> None:
+        for l in range(1, L):
+            at.g[l].forward(Z[l], A[l], at.scratch[l])
+            at.g[l].derivative(Z[l], A[l], at.scratch[l])
+            np.multiply(A[l], dZ[l], out=dZ[l])
+
+    def losses() -> None:
+        loss.output(Z[L], A[L], at.work)
+        loss.value(Z[L], A[L], Y, None, at.work)
+        loss.gradient(A[L], Y, None, 1.0, out=dZ[L])
+
+    forward(parameters, at, loss)
+    parts: dict[str, Callable[[], Any]] = {
+        "products": products(work),
+        "activations": lambda: [activations() for _ in range(steps)],
+        "loss": lambda: [losses() for _ in range(steps)],
+        "optimiser": lambda: [
+            adam.step(parameters.theta, objective.gradient.theta, 1e-6) for _ in range(steps)
+        ],
+        "gather": lambda: [
+            rows.take(order[i : i + objective.block])
+            for _ in range(work.epochs)
+            for i in range(0, work.rows, objective.block)
+        ],
+    }
+    whole = min(seconds(lambda: fit_ours(work, X, y)) for _ in range(3))
+    shares = {name: min(seconds(part) for _ in range(3)) / whole for name, part in parts.items()}
+    shares["the rest, most of it Python"] = 1.0 - sum(shares.values())
+    line = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+    print(f"- {work.name}, {1e3 * whole / steps:.3f} ms a step: {line}")
+
+
+def fit_beside(X: Any, y: Any) -> float:
+    """Return the time of one fit."""
+    work = WORKLOADS[2]
+    return min(seconds(lambda: fit_ours(work, X, y)) for _ in range(3))
+
+
+def spin() -> None:
+    """Keep one core busy."""
+    while True:
+        pass
+
+
+def busy_machine() -> None:
+    """Print a fit beside a busy process, and two fits at once."""
+    work = WORKLOADS[2]
+    X, y = work.data()
+    idle = fit_beside(X, y)
+    neighbour = multiprocessing.get_context("spawn").Process(target=spin, daemon=True)
+    neighbour.start()
+    busy = fit_beside(X, y)
+    neighbour.terminate()
+    print(f"\nA fit beside a busy process takes {busy / idle:.2f} of its time alone.")
+    grid = {"learning_rate_init": [1e-3, 2e-3, 4e-3, 8e-3]}
+    model = OURS[work.kind].plain(**work.params())
+
+    def search(n_jobs: int) -> Callable[[], Any]:
+        return lambda: GridSearchCV(model, grid, cv=2, n_jobs=n_jobs).fit(X, y)
+
+    search(2)()  # starts the processes
+    ratio = seconds(search(1)) / seconds(search(2))
+    print(f"GridSearchCV(n_jobs=2) is {ratio:.2f} times as fast as n_jobs=1.")
+
+
+def machine() -> None:
+    """Print what this runs on."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            cpu = next(line.split(":")[1].strip() for line in lines if "model name" in line)
+    except OSError:
+        pass
+    versions = [f"{m.__name__} {m.__version__}" for m in (skdnn, np, scipy, sklearn)]
+    versions += [] if torch is None else [f"torch {torch.__version__}"]
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    print(f"{cpu}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the run;")
+    print(f"Python {platform.python_version()}, {', '.join(versions)};")
+    print(f"BLAS: {blas['name']} {blas['version']}, one thread.")
+
+
+def main() -> None:
+    """Print the tables that were asked for."""
+    global clock
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--only", type=int, nargs="+", default=list(range(len(WORKLOADS))))
+    tables = ["dense", "fits", "predict", "start", "profile", "busy"]
+    parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: on a busy machine")
+    args = parser.parse_args()
+    clock = CLOCKS[args.clock]
+    machine()
+    if "dense" in args.tables:
+        dense_table(args.pairs, args.only)
+    if "fits" in args.tables:
+        other_fits(args.pairs)
+    if "predict" in args.tables:
+        predictions(args.pairs)
+    if "start" in args.tables:
+        start_and_memory()
+    if "profile" in args.tables:
+        print()
+        for index in (0, 3, 6):
+            profile(index)
+    if "busy" in args.tables:
+        clock = CLOCKS["wall"]  # of all processes
+        busy_machine()
+
+
+if __name__ == "__main__":
+    main()
