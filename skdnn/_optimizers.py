@@ -7,6 +7,7 @@ optimiser's own arrays and two scratch blocks; nothing is allocated in a step.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -177,11 +178,17 @@ class Adam(Optimizer):
             theta -= s
 
 
+@cache
+def _period(beta: float) -> int:
+    """Return K, the largest with beta^K > 1 / 1000, and at least 1."""
+    return max(int(math.log(1e-3) / math.log(beta)), 1) if beta > 0.0 else 1
+
+
 def _decay(t: int, beta: float) -> tuple[float, float]:
     """Return what a stored moment is multiplied by before step t = 0, 1, ..., and b^k.
 
-    It decays once in K steps, K the last with b^K > 1 / 1000, and k = t mod K.
+    It decays once in K steps, and k = t mod K.
     """
-    K = max(int(math.log(1e-3) / math.log(beta)), 1) if beta > 0.0 else 1
+    K = _period(beta)
     k = t % K
     return (beta**K if k == 0 and t > 0 else 1.0), beta**k

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from skdnn._sparse import SparseColumns
 from skdnn.activations import ACTIVATIONS
 from skdnn.losses import (
     AbsoluteError,

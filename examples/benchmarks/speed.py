@@ -11,6 +11,7 @@ Run ``python examples/benchmarks/speed.py``; ``--pairs 1`` is quick, ``--only 0 
 the first and the fourth workload, ``--tables dense`` the first table.
 """
 
+# mypy: ignore-errors
 from __future__ import annotations
 
 import os
