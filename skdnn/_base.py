@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
@@ -40,7 +39,6 @@ from skdnn._initializers import FAMILY_OF, INITIALIZERS, initialize
 from skdnn._optimizers import Adam, GradientDescent, Momentum, Optimizer
 from skdnn._scaling import SCALERS
 from skdnn._schedules import SCHEDULES, with_warmup
-from skdnn._sparse import SparseColumns
 from skdnn._training import (
     CHUNK,
     Curves,
@@ -544,9 +542,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         )
 
     def _make_state(self, goes_on: bool) -> State:
-        """Return the state to train from, on memory of its own."""
+        """Return the state to train from; what was fitted before stays as it is."""
         parameters = self._network.parameters
-        parameters = parameters.like(parameters.theta.copy())
+        if goes_on:
+            parameters = parameters.like(parameters.theta.copy())
         optimizer = None if self.solver == "lbfgs" else self._make_optimizer(parameters)
         state = State(parameters, optimizer, self._seed)
         old: State | None = vars(self).get("_state")
@@ -854,8 +853,28 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _outputs(self, X: Any, decode: Decoder = lambda Z: Z) -> NDArray[Any]:
         """Validate X and return `decode` of the raw outputs Z[L] of its rows."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        if not self._is_in_order(X):
+            X = validate_data(
+                self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
+            )
         return self._raw_outputs(X, self._network, self._network_inputs, decode)
+
+    def _is_in_order(self, X: Any) -> bool:
+        """Whether X is an array that validate_data would return as it is.
+
+        To ask costs 0.01 ms, and validate_data 0.1 ms, twice a prediction of one row.
+        """
+        if (
+            type(X) is not np.ndarray
+            or X.dtype not in (np.float64, np.float32)
+            or X.ndim != 2
+            or not len(X)
+            or X.shape[1] != self.n_features_in_
+            or hasattr(self, "feature_names_in_")
+        ):
+            return False
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(np.sum(X)))
 
     @staticmethod
     def _raw_outputs(
@@ -873,14 +892,14 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         dtype = network.parameters.theta.dtype
         widest = 3 * max(sizes) + 3 * sizes[-1]
         limit = min(MEMORY_LIMIT, get_config()["working_memory"] * 2**20)
-        chunk = int(np.clip(limit // (widest * dtype.itemsize), 1, CHUNK))
+        chunk = min(max(int(limit // (widest * dtype.itemsize)), 1), CHUNK)
         workspace = network.passes(min(chunk, n))
         result: Any = None
         with np.errstate(over="ignore"):
             for start in range(0, n, chunk):
                 rows = prepare(X[start : start + chunk])
                 at: Pass = workspace.over(rows.shape[0])
-                at.A[0] = SparseColumns(rows) if issparse(rows) else rows.T
+                at.read(rows)
                 forward(network.parameters, at, network.loss)
                 part = decode(at.Z[at.L].T)
                 if result is None:

@@ -6,16 +6,19 @@ optimiser's own arrays and two scratch blocks; nothing is allocated in a step.
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import Any
 
 import numpy as np
+from scipy.linalg import get_blas_funcs
 
 from skdnn.activations import Array
 
-# Adam reads and writes five arrays of this many numbers for each block: 320 kB in
-# float64, which a second-level cache holds. Whole vectors took 1.6 times as long on a
-# network of 550,000 parameters.
-BLOCK = 8192
+# Adam reads and writes five arrays of so many bytes for each block: 640 kB, which a
+# second-level cache holds. Whole vectors took 1.3 times as long on a network of 550,000
+# parameters, blocks of 32 kB as long again, in calls of NumPy.
+BLOCK = 1 << 17
 
 
 class Optimizer:
@@ -47,10 +50,13 @@ class Optimizer:
         self._allocate()
 
     def _allocate(self) -> None:
-        self._scratch = np.empty((2, min(self.state.shape[1], BLOCK)), self.state.dtype)
+        n, dtype = self.state.shape[1], self.state.dtype
+        self._block = BLOCK // dtype.itemsize
+        self._scratch = np.empty((2, min(n, self._block)), dtype)
+        self._axpy = get_blas_funcs("axpy", dtype=dtype)  # y <- y + a x
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k != "_scratch"}
+        return {k: v for k, v in vars(self).items() if k not in ("_scratch", "_axpy")}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update(kept)
@@ -59,8 +65,8 @@ class Optimizer:
     def step(self, theta: Array, gradient: Array, rate: float) -> None:
         """Take one step of the learning rate `rate` down the gradient, in place."""
         self.t += 1
-        for start in range(0, len(theta), BLOCK):
-            block = slice(start, start + BLOCK)
+        for start in range(0, len(theta), self._block):
+            block = slice(start, start + self._block)
             g = gradient[block]
             s, r = self._scratch[:, : len(g)]
             if self._factors is not None:
@@ -120,8 +126,12 @@ class Adam(Optimizer):
     """m <- b1 m + g, v <- b2 v + g^2, theta <- theta - r m / (sqrt(v) + e).
 
     These m and v are those of Kingma and Ba (2015), "Adam: a method for stochastic
-    optimization", divided by 1 - b1 and 1 - b2, which saves two passes over each; r
-    and e carry those factors and the corrections of the bias.
+    optimization", divided by 1 - b1 and 1 - b2; r and e carry those factors and the
+    corrections of the bias.
+
+    What is stored is m / b1^k and v / b2^k, where k counts the steps since the last
+    decay: m <- b1 m + g is then one call of BLAS, which adds a multiple of g, and r and e
+    carry the powers too. Three passes fewer over a block; 1.4 times as fast.
     """
 
     n_states = 2
@@ -139,21 +149,46 @@ class Adam(Optimizer):
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def step(self, theta, gradient, rate):
-        t = self.t + 1
-        c = ((1.0 - self.beta_2) / (1.0 - self.beta_2**t)) ** 0.5
-        rate *= (1.0 - self.beta_1) / (1.0 - self.beta_1**t) / c
+        t, b1, b2 = self.t + 1, self.beta_1, self.beta_2
+        self._decay_m, scale_m = _decay(self.t, b1)
+        self._decay_v, scale_v = _decay(self.t, b2)
+        self._gain_m, self._gain_v = 1.0 / scale_m, 1.0 / scale_v
+        c = ((1.0 - b2) / (1.0 - b2**t) * scale_v) ** 0.5
+        rate *= (1.0 - b1) / (1.0 - b1**t) * scale_m / c
         self._e = self.epsilon / c
         super().step(theta, gradient, rate)
 
     def _update(self, theta, g, rate, state, s):
         m, v = state
-        m *= self.beta_1
-        m += g
+        axpy = self._axpy
+        if self._decay_m != 1.0:
+            m *= self._decay_m
+        if self._decay_v != 1.0:
+            v *= self._decay_v
+        axpy(g, m, a=self._gain_m)
         np.square(g, out=s)
-        v *= self.beta_2
-        v += s
+        axpy(s, v, a=self._gain_v)
         np.sqrt(v, out=s)
         s += self._e
         np.divide(m, s, out=s)
-        s *= rate
-        theta -= s
+        if self._factors is None:
+            axpy(s, theta, a=-rate)
+        else:
+            s *= rate
+            theta -= s
+
+
+@cache
+def _period(beta: float) -> int:
+    """Return K, the largest with beta^K > 1 / 1000, and at least 1."""
+    return max(int(math.log(1e-3) / math.log(beta)), 1) if beta > 0.0 else 1
+
+
+def _decay(t: int, beta: float) -> tuple[float, float]:
+    """Return what a stored moment is multiplied by before step t = 0, 1, ..., and b^k.
+
+    It decays once in K steps, and k = t mod K.
+    """
+    K = _period(beta)
+    k = t % K
+    return (beta**K if k == 0 and t > 0 else 1.0), beta**k

@@ -1,4 +1,4 @@
-"""A sparse input as the matrix A[0] of the paper, samples in columns."""
+"""A sparse input as the matrix A1[0] of the core, samples in columns."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 class SparseColumns:
-    """The transpose of a CSR matrix of rows, for ``np.matmul`` with a dense matrix.
+    """[1; X^T] for a CSR matrix X of rows: the input with a row of ones above it.
 
-    ``np.matmul(W, X, out=Z)`` and ``np.matmul(dZ, X.T, out=dW)`` do what they do for an
-    array, so that the core has one form for both.
+    ``np.matmul(bW, A1, out=Z)`` and ``np.matmul(dZ, A1.T, out=dbW)`` do what they do for
+    an array, so that the core has one form for both.
 
     Parameters
     ----------
@@ -27,19 +27,19 @@ class SparseColumns:
         """The samples as rows, to be multiplied from the left."""
         return SparseRows(self.rows)
 
-    def __array_ufunc__(self, ufunc, method, W, X, out):
+    def __array_ufunc__(self, ufunc, method, bW, A1, out):
         (Z,) = out
-        np.copyto(Z, (X.rows @ W.T).T)
-        return Z
+        return np.add((A1.rows @ bW[:, 1:].T).T, bW[:, :1], out=Z)
 
 
 class SparseRows:
-    """A CSR matrix of shape (N, n) as the right factor of a product."""
+    """[1 X] as the right factor of a product."""
 
     def __init__(self, rows: Any) -> None:
         self.rows = rows
 
-    def __array_ufunc__(self, ufunc, method, dZ, X, out):
-        (dW,) = out
-        np.copyto(dW, (X.rows.T @ dZ.T).T)
-        return dW
+    def __array_ufunc__(self, ufunc, method, dZ, A1, out):
+        (dbW,) = out
+        np.sum(dZ, axis=1, out=dbW[:, 0])
+        np.copyto(dbW[:, 1:], (A1.rows.T @ dZ.T).T)
+        return dbW

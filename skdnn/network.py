@@ -6,6 +6,10 @@ paper's: layer l of L has a weight W[l] of shape (n[l], n[l-1]), a bias b[l] of 
 column for each sample, and dT stands for the gradient of the cost J with respect to T
 (Remark 5.3). Lists begin with layer 1 at index 1, and A[0] is the input.
 
+A bias is the weight of a unit that is always 1: with bW[l] = [b[l] W[l]] and A1[l] =
+[1; A[l]], a row of ones above A[l], equation (3) is one product, Z = bW A1_prev, and so
+are (24) and (25), dbW = dZ A1_prev^T. The views b, W and A are parts of bW and A1.
+
 Every statement of `forward` and `backward` is one equation; ``out=`` is its left-hand
 side. Nothing is allocated in them.
 """
@@ -17,7 +21,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
+from skdnn._sparse import SparseColumns
 from skdnn.activations import ACTIVATIONS, Activation, Array
 from skdnn.losses import Loss
 
@@ -33,16 +39,17 @@ class Parameters:
     sizes : sequence of int
         n[0], ..., n[L]: the width of the input and of every layer.
     theta : ndarray of shape (n_parameters,)
-        The flat vector: all the weights, layer by layer, then all the biases. W[1] is
-        stored column by column, the order in which a sparse input reads it, the other
-        weights row by row.
+        The flat vector: b[1], W[1], b[2], W[2], ..., the weights column by column, the
+        order in which a sparse input reads them.
 
     Attributes
     ----------
     W, b : list
         W[l] of shape (n[l], n[l-1]) and b[l] of shape (n[l], 1); index 0 is None.
-    weights : ndarray
-        The part of theta that belongs to the W[l], which the L2 term acts on.
+    bW : list
+        bW[l] = [b[l] W[l]].
+    weights : list of ndarray
+        The parts of theta that belong to the W[l], which the L2 term acts on; flat.
     """
 
     def __init__(self, sizes: Sequence[int], theta: Array) -> None:
@@ -50,16 +57,17 @@ class Parameters:
         self.theta = theta
         self.W: list[Any] = [None]
         self.b: list[Any] = [None]
+        self.bW: list[Any] = [None]
+        self.weights: list[Array] = []
         start = 0
         for n_prev, n in pairwise(self.sizes):
-            block = theta[start : start + n * n_prev]
-            first = len(self.W) == 1
-            self.W.append(block.reshape(n_prev, n).T if first else block.reshape(n, n_prev))
-            start += n * n_prev
-        self.weights = theta[:start]
-        for n in self.sizes[1:]:
-            self.b.append(theta[start : start + n].reshape(n, 1))
-            start += n
+            stop = start + n * (n_prev + 1)
+            bW = theta[start:stop].reshape(n_prev + 1, n).T
+            self.b.append(bW[:, :1])
+            self.W.append(bW[:, 1:])
+            self.bW.append(bW)
+            self.weights.append(theta[start + n : stop])
+            start = stop
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Parameters, (self.sizes, self.theta)  # a pickled view would be a copy
@@ -78,7 +86,7 @@ class Workspace:
     """The arrays of one pass over up to N samples, allocated once and used for all.
 
     Arrays whose lives do not meet share memory: Z[l] and A[l] of an activation that
-    works in place, dZ[L] and A[L], dA[l] and dZ[l], and every second dZ.
+    works in place, dA[l] and dZ[l], and every second dZ.
 
     Parameters
     ----------
@@ -95,6 +103,9 @@ class Workspace:
         shared too.
     dropout : sequence of float, default=()
         The share of hidden layer l that is dropped, at index l - 1; () for none.
+    outputs : int, default=N
+        For how many samples Z[L] and A[L] are kept, so that the loss of several passes
+        can be summed at once.
     """
 
     def __init__(
@@ -105,68 +116,98 @@ class Workspace:
         dtype: Any,
         backward: bool = True,
         dropout: Sequence[float] = (),
+        outputs: int = 0,
     ) -> None:
-        self.sizes, self.g, self.N = tuple(sizes), tuple(g), N
+        self.sizes, self.g, self.N, self.backward = tuple(sizes), tuple(g), N, backward
         L = len(sizes) - 1
         hidden = max(sizes[1:L], default=0)
         in_place = [layer is not None and layer.in_place for layer in self.g] + [False]
-        shared = [np.empty(hidden * N, dtype) for _ in range(2)]
+        shared = [self._with_ones(hidden, dtype) for _ in range(2)]
+        self._x = np.empty(0, dtype)
         self._a: list[Any] = [None]
         self._z: list[Any] = [None]
         self._dz: list[Any] = [None]
         for l in range(1, L):
-            a = np.empty(sizes[l] * N, dtype) if backward else shared[l % 2]
+            a = self._with_ones(sizes[l], dtype) if backward else shared[l % 2]
             self._a.append(a)
-            self._z.append(a if in_place[l] else np.empty(sizes[l] * N, dtype))
-            self._dz.append(shared[l % 2])
-        self._a.append(np.empty(sizes[L] * N, dtype))
-        self._z.append(np.empty(sizes[L] * N, dtype))
-        self._dz.append(self._a[L])
-        has_scratch = any(layer is not None and layer.has_scratch for layer in self.g)
-        self._scratch = np.empty(hidden * N if has_scratch else 0, dtype)
+            self._z.append(a[N:] if in_place[l] else np.empty(sizes[l] * N, dtype))
+            self._dz.append(shared[l % 2][N:])
+        self._dz.append(np.empty(sizes[L] * N if backward else 0, dtype))
+        self.outputs = np.empty((2, sizes[L], max(outputs, N)), dtype)  # Z[L] and A[L]
+        self._scratch = {
+            layer: np.zeros(hidden * N, dtype)
+            for layer in self.g
+            if layer is not None and layer.has_scratch
+        }
         self.keep = [1.0, *(1.0 - rate for rate in dropout or [0.0] * (L - 1))]
         self._d = [
             np.empty(n * N if k < 1.0 else 0, dtype) for n, k in zip(sizes, self.keep, strict=False)
         ]
-        self._work = np.empty(2 * sizes[L] * N, dtype)
-        self._ones = np.ones((N, 1), dtype)
-        self._passes: dict[int, Pass] = {}
+        self.work = np.empty_like(self.outputs)
+        self._passes: dict[tuple[int, int], Pass] = {}
 
-    def over(self, N: int) -> Pass:
-        """Return the arrays of a pass over exactly N samples, on this memory."""
-        if N not in self._passes:
-            self._passes[N] = Pass(self, N)
-        return self._passes[N]
+    def _with_ones(self, n: int, dtype: Any) -> Array:
+        """Return memory for A1 of n units: N ones, then A; a smaller pass reads fewer."""
+        memory = np.empty((1 + n) * self.N, dtype)
+        memory[: self.N] = 1.0
+        return memory
+
+    def over(self, N: int, start: int = 0) -> Pass:
+        """Return the arrays of a pass over exactly N samples, on this memory.
+
+        Its Z[L] and A[L] are the columns from `start` on of `outputs`.
+        """
+        if (N, start) not in self._passes:
+            self._passes[N, start] = Pass(self, N, start)
+        return self._passes[N, start]
 
 
 class Pass:
-    """Z[l], A[l] and dZ[l] of a pass over N samples; A[0] is set by the caller.
+    """Z[l], A[l] and dZ[l] of a pass over N samples; A[0] is set by `read`.
 
     Where a hidden layer has dropout, D[l] is the caller's too: 0 where a unit is dropped
     and 1 / keep[l] elsewhere (Srivastava et al., 2014, in the inverted form).
     """
 
-    def __init__(self, workspace: Workspace, N: int) -> None:
+    def __init__(self, workspace: Workspace, N: int, start: int) -> None:
         n, L = workspace.sizes, len(workspace.sizes) - 1
+        first = workspace.N - N  # of the ones above A[l], which end where A[l] begins
+        self.L, self.N, self.g, self.keep = L, N, workspace.g, workspace.keep
+        self.work = workspace.work[:, :, :N]
+        nothing: list[Any] = [None] * (L + 1)
+        self.A1, self.Z, self.A, self.dZ, self.D, self.scratch = (nothing[:] for _ in range(6))
+        for l in range(1, L):
+            shape, size = (n[l], N), n[l] * N
+            stop = workspace.N + size
+            self.A1[l] = workspace._a[l][first:stop].reshape(1 + n[l], N)
+            self.Z[l] = self.A[l] = self.A1[l][1:]
+            if not self.g[l].in_place:
+                self.Z[l] = workspace._z[l][:size].reshape(shape)
+            if self.g[l].has_scratch:
+                self.scratch[l] = workspace._scratch[self.g[l]][:size].reshape(shape)
+            if workspace.backward:
+                self.dZ[l] = workspace._dz[l][:size].reshape(shape)
+            if self.keep[l] < 1.0:
+                self.D[l] = workspace._d[l][:size].reshape(shape)
+        self.Z[L], self.A[L] = workspace.outputs[:, :, start : start + N]
+        if workspace.backward:
+            self.dZ[L] = workspace._dz[L][: n[L] * N].reshape(n[L], N)
+        # One output: W^T dZ is an outer product, which BLAS takes 5 times as long for.
+        self.product = [np.multiply if n_l == 1 else np.matmul for n_l in n]
+        self._workspace = workspace
 
-        def shaped(flat: list[Any]) -> list[Any]:
-            return [None, *(flat[l][: n[l] * N].reshape(n[l], N) for l in range(1, L + 1))]
-
-        self.L, self.N, self.g = L, N, workspace.g
-        self.Z, self.A, self.dZ = map(shaped, (workspace._z, workspace._a, workspace._dz))
-        self.scratch = [
-            workspace._scratch[: n[l] * N].reshape(n[l], N) if has_scratch else None
-            for l, has_scratch in enumerate(
-                layer is not None and layer.has_scratch for layer in self.g
-            )
-        ]
-        self.work = workspace._work[: 2 * n[L] * N].reshape(2, n[L], N)
-        self.ones = workspace._ones[:N]
-        self.keep = workspace.keep
-        self.D = [
-            d[: n_l * N].reshape(n_l, N) if len(d) else None
-            for n_l, d in zip(n, workspace._d, strict=False)
-        ]
+    def read(self, rows: Any) -> None:
+        """Make N rows, an array or a CSR matrix of shape (N, n[0]), the input A[0]."""
+        if issparse(rows):
+            self.A1[0] = SparseColumns(rows)
+            return
+        n = self._workspace.sizes[0]
+        if not len(self._workspace._x):
+            self._workspace._x = np.empty(self._workspace.N * (1 + n), rows.dtype)
+        A1 = self._workspace._x[: self.N * (1 + n)].reshape(self.N, 1 + n)
+        A1[:, 0] = 1.0
+        A1[:, 1:] = rows
+        self.A1[0] = A1.T
 
 
 def forward(parameters: Parameters, at: Pass, loss: Loss) -> None:
@@ -177,14 +218,13 @@ def forward(parameters: Parameters, at: Pass, loss: Loss) -> None:
     parameters : Parameters
         W and b.
     at : Pass
-        The arrays: A[0], of shape (n[0], N), is read and the others are written.
+        The arrays: A1[0], of shape (1 + n[0], N), is read and the others are written.
     loss : Loss
         Its output activation is that of layer L.
     """
-    W, b, Z, A, D, g, L = parameters.W, parameters.b, at.Z, at.A, at.D, at.g, at.L
+    bW, Z, A, A1, D, g, L = parameters.bW, at.Z, at.A, at.A1, at.D, at.g, at.L
     for l in range(1, L + 1):
-        np.matmul(W[l], A[l - 1], out=Z[l])
-        np.add(Z[l], b[l], out=Z[l])  # (3) Z = W A_prev + b
+        np.matmul(bW[l], A1[l - 1], out=Z[l])  # (3) Z = W A_prev + b
         if l < L:
             g[l].forward(Z[l], A[l], at.scratch[l])  # (4) A = g(Z)
             if D[l] is not None:
@@ -200,18 +240,17 @@ def backward(parameters: Parameters, at: Pass, gradient: Parameters) -> None:
     parameters : Parameters
         W and b.
     at : Pass
-        The arrays after `forward`, with dZ[L], equation (36), in place of A[L]. The
-        A[l] of the hidden layers are spent.
+        The arrays after `forward`, with dZ[L], equation (36). The A[l] of the hidden
+        layers are spent.
     gradient : Parameters
         dW and db are written to its W and b.
     """
-    W, Z, A, D, dZ, g = parameters.W, at.Z, at.A, at.D, at.dZ, at.g
-    dW, db = gradient.W, gradient.b
+    W, Z, A, A1, D, dZ, g = parameters.W, at.Z, at.A, at.A1, at.D, at.dZ, at.g
+    dbW = gradient.bW
     for l in range(at.L, 0, -1):
-        np.matmul(dZ[l], A[l - 1].T, out=dW[l])  # (24) dW = dZ A_prev^T
-        np.matmul(dZ[l], at.ones, out=db[l])  # (25) db = sum of columns of dZ
+        np.matmul(dZ[l], A1[l - 1].T, out=dbW[l])  # (24) dW = dZ A_prev^T, (25) db = dZ 1
         if l > 1:
-            dA = np.matmul(W[l].T, dZ[l], out=dZ[l - 1])  # (22) dA_prev = W^T dZ
+            dA = at.product[l](W[l].T, dZ[l], out=dZ[l - 1])  # (22) dA_prev = W^T dZ
             if D[l - 1] is not None:
                 np.multiply(dA, D[l - 1], out=dA)
                 A[l - 1] *= at.keep[l - 1]  # g(Z) again, wherever dA is not 0

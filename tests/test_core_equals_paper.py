@@ -65,7 +65,7 @@ def run_core(p, w=None, dtype=np.float64):
         parameters.W[i][...], parameters.b[i][...] = p.W[i], p.b[i]
     g = [None] + [activations.ACTIVATIONS[p.activation]] * (len(sizes) - 2)
     at = Workspace(sizes, g, N + 3, dtype).over(N)
-    at.A[0] = X
+    at.read(X.T)
     total = N if w is None else w.sum()
     forward(parameters, at, loss)
     output, cost = at.A[-1].copy(), loss.value(at.Z[-1], at.A[-1], Y, w, at.work) / total
@@ -186,7 +186,7 @@ def slope_in_the_network(name, Z):
     """The derivative as `backward` gets it from the activation's object."""
     g = activations.ACTIVATIONS[name]
     z = Z.copy()
-    a, scratch = z if g.in_place else np.empty_like(z), np.empty_like(z)
+    a, scratch = z if g.in_place else np.empty_like(z), np.zeros_like(z)
     g.forward(z, a, scratch)
     g.derivative(z, a, scratch)
     return a

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from skdnn._sparse import SparseColumns
 from skdnn.activations import ACTIVATIONS
 from skdnn.losses import (
     AbsoluteError,
@@ -41,7 +40,7 @@ class Problem:
         g = [None] + [ACTIVATIONS[activation]] * len(hidden)
         self.at = Workspace(sizes, g, N, np.float64).over(N)
         self.X = rng.normal(size=(N, 4))
-        self.at.A[0] = self.X.T
+        self.at.read(self.X)
         Y = rng.random((3, N))
         self.Y = Y / Y.sum(axis=0)  # targets that every loss takes
         self.w = rng.random(N)
@@ -78,7 +77,7 @@ def test_backpropagation_is_the_derivative_of_the_cost(activation, loss, hidden)
 def test_a_sparse_input_has_the_gradient_of_the_dense_one(hidden):
     problem = Problem("tanh", CategoricalCrossEntropy(), hidden)
     dense = problem.gradient()
-    problem.at.A[0] = SparseColumns(scipy.sparse.csr_array(problem.X))
+    problem.at.read(scipy.sparse.csr_array(problem.X))
     assert np.abs(problem.gradient() - dense).max() <= 1e-14
 
 
@@ -88,6 +87,6 @@ def test_float32_stays_float32(activation):
     rng = np.random.default_rng(0)
     parameters = Parameters(sizes, rng.normal(size=Parameters.count(sizes)).astype(np.float32))
     at = Workspace(sizes, [None, ACTIVATIONS[activation]], N, np.float32).over(N)
-    at.A[0] = rng.normal(size=(4, N)).astype(np.float32)
+    at.read(rng.normal(size=(N, 4)).astype(np.float32))
     forward(parameters, at, SquaredError())
     assert {array.dtype for array in (*at.Z[1:], *at.A[1:])} == {np.dtype(np.float32)}

@@ -151,7 +151,7 @@ def dropped_outputs(rate, seed=0):
     parameters = Parameters(sizes, rng.normal(size=Parameters.count(sizes)))
     g = [None, ACTIVATIONS["tanh"]]
     at = Workspace(sizes, g, N_DRAWS, np.float64, dropout=(rate,)).over(N_DRAWS)
-    at.A[0] = np.repeat(rng.normal(size=(3, 1)), N_DRAWS, axis=1)
+    at.read(np.repeat(rng.normal(size=(1, 3)), N_DRAWS, axis=0))
     draw_dropout(at, rng)
     forward(parameters, at, SquaredError())
     a = np.tanh(parameters.W[1] @ at.A[0][:, :1] + parameters.b[1])[:, 0]

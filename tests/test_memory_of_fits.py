@@ -1,0 +1,86 @@
+"""What a fit allocates: no array in a step, and little in all."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from skdnn import DNNClassifier, DNNRegressor
+from skdnn._optimizers import Adam
+from skdnn._schedules import SCHEDULES
+from skdnn._training import CHUNK, Objective, Plan, Rows, State, _step
+from skdnn.activations import ACTIVATIONS
+from skdnn.losses import BinaryCrossEntropy, CategoricalCrossEntropy, SquaredError
+from skdnn.network import Parameters
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+BATCH, STEPS = 200, 12
+
+
+def peak_of(function):
+    """Return the largest memory above what was there before the call, in bytes."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        function()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    "loss",
+    [SquaredError(), BinaryCrossEntropy(), CategoricalCrossEntropy()],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_a_step_allocates_no_array(loss, activation, dtype):
+    rng = np.random.default_rng(0)
+    n, sizes = BATCH * STEPS, (150, 200, 200, 150)
+    parameters = Parameters(sizes, rng.normal(0, 0.1, Parameters.count(sizes)).astype(dtype))
+    X, labels = rng.normal(size=(n, 150)).astype(dtype), rng.integers(0, 150, n)
+    rows = Rows(X, labels, np.ones(n, dtype), np.eye(150, dtype=dtype))
+    g = [None, *[ACTIVATIONS[activation]] * 2]
+    objective = Objective(rows, parameters, g, loss, 1e-4, BATCH)
+    state = State(parameters, Adam(len(parameters.theta), dtype), seed=0)
+    plan = Plan(10, BATCH, True, 1e-3, SCHEDULES["constant"])
+    order = rng.permutation(n)
+    kept, peaks = np.zeros(STEPS, int), np.zeros(STEPS, int)
+
+    def step(i):
+        _step(state, objective, 1e-3, plan)
+        kept[i], peaks[i] = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            objective.epoch(parameters, order, rng, step)
+    finally:
+        tracemalloc.stop()
+    assert np.diff(kept).max() < 4096
+    # What a step takes and gives back is NumPy's own: the iterator of a broadcast, the buffer
+    # of a sum of float32 in double precision. The smallest array of a step has 120,000 bytes.
+    assert (peaks[1:] - kept[:-1]).max() < 80_000
+
+
+@pytest.mark.parametrize("batch_size", [100, 3 * CHUNK])
+def test_a_fit_takes_four_vectors_of_parameters_two_batches_and_a_copy_of_X(batch_size):
+    n, sizes = 4 * CHUNK, (200, 300, 300, 10)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(n, sizes[0])), rng.integers(0, sizes[-1], n)
+    model = DNNClassifier.plain(hidden_layer_sizes=sizes[1:-1], batch_size=batch_size, max_iter=2)
+    peak = peak_of(lambda: model.fit(X, y))
+    parameters, batch = Parameters.count(sizes), batch_size * (sum(sizes) + len(sizes))
+    assert peak <= 8 * (4 * parameters + 2 * batch) + 1.02 * X.nbytes + 1e6
+
+
+def test_without_shuffling_X_is_not_copied():
+    n = 20 * CHUNK
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 100))
+    y = X[:, 0].copy()
+    model = DNNRegressor.plain(hidden_layer_sizes=(20,), solver="lbfgs", max_iter=2)
+    assert peak_of(lambda: model.fit(X, y)) < 0.5 * X.nbytes
