@@ -87,7 +87,11 @@ CASES = {
     "averaged weights": (DNNClassifier, "three", {"average_decay": 0.9}),
     "robust scaling": (DNNClassifier, "three", {"scale_inputs": "robust"}),
     "sparse": (DNNClassifier, "three", {"sparse": True}),
-    "L-BFGS": (DNNClassifier, "three", {"solver": "lbfgs", "tol": 0.01, "max_iter": 200}),
+    "L-BFGS": (
+        DNNClassifier,
+        "three",
+        {"solver": "lbfgs", "learning_rate": "constant", "tol": 0.01, "max_iter": 200},
+    ),
 }
 
 
