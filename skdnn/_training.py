@@ -181,13 +181,6 @@ class Objective:
             total += self.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work)
         return total / self.rows.weight + self.penalty(parameters)
 
-    def differentiate(self, parameters: Parameters, batch: slice) -> float:
-        """Write the gradient of J on a batch to `gradient` and return sum w_k L_k.
-
-        The batch B stands for all n rows: its losses are divided by W |B| / n.
-        """
-        return self._differentiate(parameters, self.rows, batch, None, keeps_outputs=False)
-
     def epoch(
         self,
         parameters: Parameters,
@@ -208,7 +201,7 @@ class Objective:
             rows = self.rows.part(block) if order is None else self.rows.take(order[block])
             for start in range(0, len(rows), m):
                 batch = slice(start, min(start + m, len(rows)))
-                total += self._differentiate(parameters, rows, batch, rng, keeps_outputs)
+                total += self.differentiate(parameters, batch, rng, rows, keeps_outputs)
                 step(i)
                 i += 1
             if keeps_outputs:
@@ -217,15 +210,20 @@ class Objective:
                 total += self.loss.value(Z, A, rows.targets(), rows.w, work)
         return total
 
-    def _differentiate(
+    def differentiate(
         self,
         parameters: Parameters,
-        rows: Rows,
         batch: slice,
-        rng: np.random.Generator | None,
-        keeps_outputs: bool,
+        rng: np.random.Generator | None = None,
+        rows: Rows | None = None,
+        keeps_outputs: bool = False,
     ) -> float:
-        """Write the gradient of J on a batch of `rows`; return sum w_k L_k or keep Z[L]."""
+        """Write the gradient of J on a batch to `gradient` and return sum w_k L_k.
+
+        The batch B stands for all n rows: its losses are divided by W |B| / n. It is a
+        batch of `rows`, by default all; with `keeps_outputs` the loss is not summed yet.
+        """
+        rows = self.rows if rows is None else rows
         N = self.rows.weight * (batch.stop - batch.start) / len(self.rows)
         total, target = 0.0, self.gradient
         for at, part in self._parts(batch, keeps_outputs):

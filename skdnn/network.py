@@ -207,7 +207,7 @@ class Pass:
         A1 = self._workspace._x[: self.N * (1 + n)].reshape(self.N, 1 + n)
         A1[:, 0] = 1.0
         A1[:, 1:] = rows
-        self.A1[0] = A1.T
+        self.A1[0], self.A[0] = A1.T, A1.T[1:]
 
 
 def forward(parameters: Parameters, at: Pass, loss: Loss) -> None:

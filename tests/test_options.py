@@ -184,7 +184,8 @@ def test_gradient_under_dropout_is_the_derivative_for_the_units_that_are_left(ac
     sizes, g = (3, 5, 4, 2), [None, *[ACTIVATIONS[activation]] * 2]
     parameters = Parameters(sizes, rng.normal(size=Parameters.count(sizes)))
     at = Workspace(sizes, g, 7, np.float64, dropout=(0.4, 0.6)).over(7)
-    at.A[0], Y, loss = rng.normal(size=(3, 7)), rng.normal(size=(2, 7)), SquaredError()
+    at.read(rng.normal(size=(7, 3)))
+    Y, loss = rng.normal(size=(2, 7)), SquaredError()
     draw_dropout(at, rng)
 
     def cost(values):
