@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -383,23 +385,21 @@ def train(
     ValueError
         If the loss or a weight overflows (without `plan.keep_best` to fall back on).
     """
-    start = time.perf_counter()
+    report = _Reporter(state, plan, "epoch" if plan.epochs is None else "refit epoch")
     try:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"), objective.threads():
             while state.epoch < (plan.epochs or plan.max_iter) and not state.reason:
                 before_epoch()
                 loss = _run_epoch(state, objective, plan)
                 state.reason = _judge(state, loss, plan, validation)
-                if plan.verbose:
-                    _report(state, plan, time.perf_counter() - start)
+                report(state, validation)
                 if after_epoch() and not state.reason:
                     state.reason, state.stopped = "A callback asked to stop.", True
     except KeyboardInterrupt:
         state.reason, state.interrupted = "Interrupted.", True
         del state.curves.learning_rate[len(state.curves.loss) :]
         _interrupted(state)
-    if plan.verbose and state.reason:
-        print(state.reason)
+    report.end(state.reason)
     if not state.reason and plan.warns:
         warnings.warn(
             f"The solver reached max_iter={plan.max_iter} epochs before it converged:"
@@ -520,16 +520,43 @@ def _diverged(state: State, plan: Plan) -> str:
     return "Training diverged."
 
 
-def _report(state: State, plan: Plan, seconds: float) -> None:
-    """Print one line for the epoch."""
-    curves = state.curves
-    line = f"epoch {state.epoch:4d}/{plan.max_iter}  loss {curves.loss[-1]:.6f}"
-    if curves.validation_loss:
-        line += f"  validation loss {curves.validation_loss[-1]:.6f}"
-    if curves.validation_score:
-        line += f"  score {curves.validation_score[-1]:.4f}"
-    left = seconds / state.epoch * (plan.max_iter - state.epoch)
-    print(f"{line}  rate {curves.learning_rate[-1]:.3g}  at most {left:.0f} s left")
+class _Reporter:
+    """Prints one line an epoch.
+
+    Parameters
+    ----------
+    state : State
+        Where the clock starts.
+    plan : Plan
+        Says whether to print at all.
+    name : str
+        What an epoch is called.
+    """
+
+    def __init__(self, state: State, plan: Plan, name: str) -> None:
+        self.plan, self.name = plan, name
+        self.last = plan.epochs or plan.max_iter
+        self.first, self.start = state.epoch, time.perf_counter()
+
+    def __call__(self, state: State, validation: Validation | None = None) -> None:
+        if not self.plan.verbose:
+            return
+        curves, epoch = state.curves, f"{state.epoch:{len(str(self.last))}d}/{self.last}"
+        line = f"{self.name} {epoch}  loss {curves.loss[-1]:#.6g}"
+        if validation is not None:
+            line += f"  validation loss {curves.validation_loss[-1]:#.6g}"
+            if self.plan.keep_best:
+                line += f"  score {curves.validation_score[-1]:#.4g}"
+        if state.optimizer is not None:
+            line += f"  rate {curves.learning_rate[-1]:.2e}"
+        seconds = (time.perf_counter() - self.start) / (state.epoch - self.first)
+        left = ceil(seconds * (self.last - state.epoch))
+        print(f"{line}  at most {timedelta(seconds=left)} left")
+
+    def end(self, reason: str) -> None:
+        """Print why the fit ended before its last epoch, if it did."""
+        if self.plan.verbose and reason:
+            print(reason)
 
 
 def train_lbfgs(
@@ -546,7 +573,7 @@ def train_lbfgs(
     theta = state.parameters.theta
     rows = slice(0, len(objective.rows))
     curves = state.curves
-    start = time.perf_counter()
+    report = _Reporter(state, plan, "iteration")
     reached = theta.copy()
 
     def value_and_gradient(x: Array) -> tuple[float, Array]:
@@ -562,12 +589,7 @@ def train_lbfgs(
         state.best_loss = min(state.best_loss, loss)
         for point in (theta, reached):
             np.copyto(point, intermediate_result.x)
-        if plan.verbose:
-            left = (time.perf_counter() - start) / state.epoch * (plan.max_iter - state.epoch)
-            print(
-                f"iteration {state.epoch:4d}/{plan.max_iter}  loss {curves.loss[-1]:.6f}"
-                f"  at most {left:.0f} s left"
-            )
+        report(state)
         before_epoch()  # SciPy does not say when an iteration begins
         if after_epoch():
             raise StopIteration
@@ -596,6 +618,7 @@ def train_lbfgs(
     state.total_epochs += state.epoch
     if result is None:
         return
+    report.end(f"L-BFGS-B ended: {result.message}")
     state.best_loss = min(state.best_loss, float(result.fun))  # where no iteration was made
     if not np.isfinite(result.fun) or not np.isfinite(theta).all():
         _diverged(state, plan)
