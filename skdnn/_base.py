@@ -544,7 +544,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _make_state(self, goes_on: bool) -> State:
         """Return the state to train from; what was fitted before stays as it is."""
         parameters = self._network.parameters
-        if goes_on:
+        if goes_on or self.refit:  # which starts from here once more
             parameters = parameters.like(parameters.theta.copy())
         optimizer = None if self.solver == "lbfgs" else self._make_optimizer(parameters)
         state = State(parameters, optimizer, self._seed)

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 import skdnn
 
 PACKAGE = Path(skdnn.__file__).parent
-CORE = ["network", "losses", "activations", "_optimizers", "_schedules", "_initializers"]
+CORE = ["network", "losses", "activations", "_optimizers", "_schedules", "_initializers", "_sparse"]
 OPTIONAL = ["matplotlib", "pandas", "polars", "torch"]
 ESTIMATORS = ["DNNRegressor", "DNNBinaryClassifier", "DNNClassifier"]
 
