@@ -327,13 +327,16 @@ def test_a_complete_file_is_left_as_it_is(path):
     assert path.read_bytes() == before
 
 
-def test_a_fit_without_a_seed_goes_on_with_the_seed_it_had(path):
-    crashed(path, epoch(7), random_state=None, early_stopping=True, refit=True)
-    first = fit([Checkpoint(path)], random_state=None, early_stopping=True, refit=True)
-    by_seed = fit(random_state=None, max_iter=1)
-    assert first._seed != by_seed._seed
-    again = fit([Checkpoint(path)], random_state=None, early_stopping=True, refit=True)
-    assert_bitwise(again, first)
+@pytest.mark.parametrize("k", [3, 12])
+def test_a_fit_without_a_seed_goes_on_with_the_seed_it_had(path, k):
+    params = dict(random_state=None, dropout=0.2, early_stopping=True, refit=True)
+    draw = np.random.seed  # random_state=None stands for NumPy's global generator
+    draw(5)
+    crashed(path, epoch(k), **params)
+    draw(6)
+    resumed = fit([Checkpoint(path)], **params)
+    draw(5)
+    assert_bitwise(resumed, fit(**params))
 
 
 def test_a_stop_by_another_callback_is_not_undone(path):
