@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import replace
 from inspect import signature
-from math import ceil
+from math import ceil, log, log2
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -47,6 +47,8 @@ from skdnn._training import (
     Rows,
     State,
     Validation,
+    sharpened,
+    sharpness,
     train,
     train_lbfgs,
 )
@@ -68,14 +70,35 @@ PLAIN: dict[str, Any] = {
     "beta_1": 0.9,
     "beta_2": 0.999,
     "epsilon": 1e-8,
+    "n_iter_no_change": 10,
+    "validation_fraction": 0.1,
     "initializer": "glorot_uniform",
+    "layer_rates": None,
     "dropout": 0.0,
     "weight_decay": 0.0,
     "clip_norm": None,
     "average_decay": 0.0,
     "warmup": 0.0,
+    "scoring": None,
     "refit": False,
     "scale_inputs": None,
+}
+
+# What the value "auto" of a parameter stands for, given the solver and the number of rows.
+# Noise, held-out rows and schedules are for solvers that take mini-batches, and so few
+# rows as HELD_OUT_FROM cannot spare any.
+STOCHASTIC = ("sgd", "adam")
+HELD_OUT_FROM = 64
+AUTO: dict[str, Callable[[str, int], Any]] = {
+    "learning_rate": lambda solver, n: "cosine" if solver in STOCHASTIC else "constant",
+    "layer_rates": lambda solver, n: "fan_in" if solver == "adam" else None,
+    "max_iter": lambda solver, n: n_epochs(n) if solver in STOCHASTIC else 200,
+    "early_stopping": lambda solver, n: solver in STOCHASTIC and n >= HELD_OUT_FROM,
+    "scoring": lambda solver, n: "loss",
+    "refit": lambda solver, n: solver in STOCHASTIC,
+    "calibrate": lambda solver, n: solver in STOCHASTIC,
+    "weight_decay": lambda solver, n: 0.02 if solver in STOCHASTIC else 0.0,
+    "average_decay": lambda solver, n: 0.99 if solver in STOCHASTIC else 0.0,
 }
 
 # What a solver cannot use must keep the value that changes nothing. The incumbent's own
@@ -87,11 +110,30 @@ NEUTRAL: dict[str, Any] = {
     "average_decay": 0.0,
     "warmup": 0.0,
     "refit": False,
+    "calibrate": False,
     "scoring": None,
 }
 # lbfgs has no learning rate: of these its users' grids may name any, as with scikit-learn.
 RATES_OF_OLD = ("constant", "invscaling", "adaptive")
 Decoder = Callable[[Array], NDArray[Any]]  # of raw outputs (n, m), row by row
+
+
+MARGIN = 50  # steps that n_iter_no_change="auto" grants beyond its share
+
+
+def batch_rows(n: int) -> int:
+    """Return the power of two next to sqrt(n), at least 64 and at most n."""
+    return min(n, max(64, 2 ** round(log2(n) / 2)))
+
+
+def n_epochs(n: int) -> int:
+    """Return the epochs of 3,000 steps, from 16 up to 64 epochs or 800 steps.
+
+    A full batch has 200: Adam, near a perfect fit, blows up what was rounded differently.
+    """
+    steps = ceil(n / batch_rows(n))
+    return 200 if steps == 1 else min(max(ceil(3000 / steps), 16), max(64, ceil(800 / steps)))
+
 
 MEMORY_LIMIT = 64 * 2**20  # bytes of work space for a forward pass
 
@@ -104,11 +146,11 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "activation": [StrOptions(set(ACTIVATIONS)), list, tuple],
         "solver": [StrOptions({"gd", "sgd", "adam", "lbfgs"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
+        "batch_size": [StrOptions({"auto", "sqrt"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"auto", *SCHEDULES}), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
         "random_state": ["random_state"],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -116,24 +158,26 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "warm_start": ["boolean"],
         "momentum": [Interval(Real, 0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [
+            StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "initializer": [StrOptions({"auto", *INITIALIZERS})],
+        "layer_rates": [None, StrOptions({"auto", "fan_in"})],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "clip_norm": [None, Interval(Real, 0, None, closed="neither")],
-        "average_decay": [Interval(Real, 0, 1, closed="left")],
+        "average_decay": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "warmup": [Interval(Real, 0, 1, closed="left")],
-        "scoring": [None, StrOptions({"loss", *get_scorer_names()}), callable],
-        "refit": ["boolean"],
+        "scoring": [None, StrOptions({"auto", "loss", *get_scorer_names()}), callable],
+        "refit": ["boolean", StrOptions({"auto"})],
         "scale_inputs": [None, StrOptions(set(SCALERS))],
     }
 
@@ -149,7 +193,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         learning_rate: Any,
         learning_rate_init: float,
         power_t: float,
-        max_iter: int,
+        max_iter: int | str,
         shuffle: bool,
         random_state: Any,
         tol: float,
@@ -157,21 +201,22 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         warm_start: bool,
         momentum: float,
         nesterovs_momentum: bool,
-        early_stopping: bool,
+        early_stopping: bool | str,
         validation_fraction: float,
         beta_1: float,
         beta_2: float,
         epsilon: float,
-        n_iter_no_change: float,
+        n_iter_no_change: float | str,
         max_fun: int,
         initializer: str,
+        layer_rates: str | None,
         dropout: Any,
-        weight_decay: float,
+        weight_decay: float | str,
         clip_norm: float | None,
-        average_decay: float,
+        average_decay: float | str,
         warmup: float,
         scoring: Any,
-        refit: bool,
+        refit: bool | str,
         scale_inputs: str | None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -198,6 +243,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.initializer = initializer
+        self.layer_rates = layer_rates
         self.dropout = dropout
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
@@ -280,6 +326,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """Return the sample weights with what the estimator multiplies them by."""
         return w
 
+    def _calibrates(self) -> bool:
+        """Return whether the scale of the raw outputs is chosen on held-out rows."""
+        return False
+
     def _unit(self) -> float:
         """Return what one unit of the loss is in the user's units."""
         return 1.0
@@ -360,6 +410,11 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             vars(self).update(before)
             raise
 
+    def _value(self, name: str, n: int = 0) -> Any:
+        """Return a parameter's value for n rows, whether given or left to "auto"."""
+        value = getattr(self, name)
+        return AUTO[name](self.solver, n) if isinstance(value, str) and value == "auto" else value
+
     def _check_parameters(self, X_val: Any = None, y_val: Any = None) -> None:
         """Refuse what `_parameter_constraints` cannot express."""
         self._hidden_sizes()
@@ -370,8 +425,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             raise ValueError(f"X_val and y_val must be given together; {missing} is None.")
         if self.solver == "lbfgs":
             for name, neutral in NEUTRAL.items():
-                value = getattr(self, name)
-                if not np.array_equal(value, neutral):
+                value = getattr(self, name, neutral)
+                if not np.array_equal(value, neutral) and not np.array_equal(value, "auto"):
                     raise InvalidParameterError(
                         f"The {name!r} parameter must be {neutral!r} for solver='lbfgs',"
                         f" which cannot use it. Got {value!r} instead."
@@ -504,15 +559,28 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _make_optimizer(self, parameters: Parameters) -> Optimizer:
         n, dtype = len(parameters.theta), parameters.theta.dtype
+        factors = None
+        if self._value("layer_rates") == "fan_in":
+            factors = np.ones(n, dtype)
+            for W in parameters.like(factors).W[1:]:
+                W /= W.shape[1] ** 0.5
         if self.solver == "adam":
-            return Adam(n, dtype, None, self.beta_1, self.beta_2, self.epsilon)
+            return Adam(n, dtype, factors, self.beta_1, self.beta_2, self.epsilon)
         if self.solver == "sgd":
-            return Momentum(n, dtype, None, self.momentum, self.nesterovs_momentum)
-        return GradientDescent(n, dtype)
+            return Momentum(n, dtype, factors, self.momentum, self.nesterovs_momentum)
+        return GradientDescent(n, dtype, factors)
 
-    def _make_plan(self, n: int) -> Plan:
-        schedule = self.learning_rate
-        batch_size = min(200, n) if self.batch_size == "auto" else self.batch_size
+    def _make_plan(self, n: int, early_stopping: bool = False) -> Plan:
+        """Return how to train on n rows."""
+        schedule = self._value("learning_rate")
+        batch_size = self.batch_size
+        if isinstance(batch_size, str):
+            batch_size = min(200, n) if batch_size == "auto" else batch_rows(n)
+        warns = schedule not in ("cosine", "one_cycle", "coslog4")
+        patience, margin = self.n_iter_no_change, None
+        if patience == "auto":
+            patience = 10 if warns and not early_stopping else np.inf
+            margin = ceil(MARGIN * batch_size / n) if early_stopping else None
         if batch_size > n:
             warnings.warn(
                 f"batch_size={batch_size} is more than the {n} training rows, and is taken"
@@ -520,7 +588,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 stacklevel=2,
             )
         return Plan(
-            max_iter=self.max_iter,
+            max_iter=self._value("max_iter", n),
             batch_size=n if self.solver == "gd" else min(batch_size, n),
             shuffle=self.shuffle,
             rate=self.learning_rate_init,
@@ -530,12 +598,13 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             adaptive=schedule == "adaptive",
             power_t=self.power_t if schedule == "invscaling" else None,
             tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            weight_decay=self.weight_decay,
+            n_iter_no_change=patience,
+            margin=margin,
+            weight_decay=self._value("weight_decay"),
             clip_norm=self.clip_norm,
-            average_decay=self.average_decay,
-            keep_best=self.early_stopping and self.solver != "lbfgs",
-            warns=schedule not in ("cosine", "one_cycle", "coslog4"),
+            average_decay=self._value("average_decay"),
+            keep_best=early_stopping,
+            warns=warns,
             max_fun=self.max_fun,
             unit=self._unit(),
             verbose=bool(self.verbose),
@@ -566,7 +635,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 )
             )
             state.total_epochs, state.samples = len(self.loss_curve_), self.t_
-        if not self.average_decay:
+        if not self._value("average_decay"):
             state.average = None
         elif state.average is None:
             state.average = state.parameters.theta.copy()
@@ -606,16 +675,18 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         given: Any,
     ) -> None:
         everything, rows = (X, y, w), None
-        splits = self.early_stopping and held_out is None and self.solver != "lbfgs"
-        refits = splits and self.refit
+        n = len(y) if w is None else np.count_nonzero(w)
+        stops = self.solver != "lbfgs" and self._value("early_stopping", n)
+        splits = stops and held_out is None
+        refits = splits and self._value("refit")
         self._run = Run((X, y, w, held_out), goes_on)
         try:
-            tasks = Tasks(self, max_epochs=self.max_iter * (2 if refits else 1))
             if splits:
                 (X, y, w), held_out, rows = self._split(X, y, w)
+            plan = self._make_plan(len(y), stops)
+            tasks = Tasks(self, max_epochs=plan.max_iter * (2 if refits else 1))
             tasks.over(given, y, w, rows)
             tasks.begin()
-            plan = self._make_plan(len(y))
             state = self._run.enter(self._make_state(goes_on))
             objective = self._make_objective(X, y, w, plan)
             hooks = tasks.epochs(state, "epoch")
@@ -624,9 +695,11 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             else:
                 validation = None if held_out is None else self._make_validation(*held_out)
                 train(state, objective, plan, validation, *hooks)
+                if stops and self._calibrates():
+                    state.sharpness = sharpness(validation, state.final())
             if refits and state.best_epoch and not (state.stopped or state.interrupted):
                 tasks.over(given, *everything[1:], rows=None)
-                state, objective = self._refit(state, objective, *everything, goes_on, tasks)
+                state, objective = self._refit(state, objective, plan, *everything, goes_on, tasks)
             self._finish(state, objective, plan)
             tasks.end(state)
         finally:
@@ -636,23 +709,20 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self,
         found: State,
         searched: Objective,
+        plan: Plan,
         X: Any,
         y: NDArray[Any],
         w: Array | None,
         goes_on: bool,
         tasks: Tasks,
     ) -> tuple[State, Objective]:
-        """Train on all rows, from the same start, for the epochs that were found the best.
+        """Train on all rows, from the same start, for the share of `max_iter` found the best.
 
         If that is stopped or interrupted, what was found stays.
         """
-        plan = replace(
-            self._make_plan(len(y)),
-            epochs=found.best_epoch,
-            keep_best=False,
-            n_iter_no_change=np.inf,
-            warns=False,
-        )
+        share = found.best_epoch / plan.max_iter
+        plan = replace(self._make_plan(len(y)), n_iter_no_change=np.inf, warns=False)
+        plan.epochs = max(1, round(share * plan.max_iter))
         state = self._run.enter(self._make_state(goes_on))
         objective = self._make_objective(X, y, w, plan)
         train(state, objective, plan, None, *tasks.epochs(state, "refit epoch"))
@@ -661,6 +731,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         for name in ("validation_loss", "validation_score"):
             setattr(state.curves, name, getattr(found.curves, name))
         state.best_score, state.best_epoch = found.best_score, found.best_epoch
+        state.sharpness = found.sharpness
         return state, objective
 
     def _split(self, X: Any, y: NDArray[Any], w: Array | None) -> tuple[Any, Any, NDArray[Any]]:
@@ -699,9 +770,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         objective = Objective(
             rows, network.parameters, network.g, network.loss, 0.0, batch_size=CHUNK
         )
-        if self.scoring == "loss":
+        scoring = self._value("scoring")
+        if scoring == "loss":
             return Validation(objective.value, lambda parameters, loss: -loss)
-        if self.scoring is None:
+        if scoring is None:
 
             def own_score(parameters: Parameters, loss: float) -> float:
                 if not np.isfinite(loss):
@@ -710,7 +782,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 return self._score_outputs(y, Z, w)
 
             return Validation(objective.value, own_score)
-        scorer = check_scoring(self, self.scoring)
+        scorer = check_scoring(self, scoring)
         kwargs = {} if w is None else {"sample_weight": w}
 
         def score(parameters: Parameters, loss: float) -> float:
@@ -734,7 +806,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _finish(self, state: State, objective: Objective, plan: Plan) -> None:
         """Set the fitted attributes."""
         curves = state.curves
-        self._network = self._network.with_theta(state.final().theta)
+        final = state.final()
+        self._network = self._network.with_theta(
+            final.theta if state.sharpness == 1.0 else sharpened(final, state.sharpness).theta
+        )
         self.n_iter_ = state.epoch
         self.t_ = state.samples
         with np.errstate(over="ignore"):

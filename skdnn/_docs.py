@@ -123,6 +123,20 @@ The first weights: 'glorot', 'he' or 'lecun', each with '_uniform' or '_normal';
 chooses by activation (He's for relu and its kin, LeCun's for selu, Glorot's for the
 others and the output layer). Biases start at 0.""",
     ),
+    "layer_rates": (
+        "{'auto', 'fan_in'} or None",
+        """\
+With 'fan_in' the learning rate of W[l] is divided by sqrt(n[l-1]), so that a step moves
+the output by as much whatever the widths. 'auto' is 'fan_in' for 'adam' and None, one
+rate for all parameters, for the other solvers.""",
+    ),
+    "calibrate": (
+        "bool or 'auto'",
+        """\
+Whether early stopping is followed by a choice of the factor of the raw outputs that
+minimises the loss of the held-out rows; W[L] and b[L] are multiplied by it, which no
+predicted class notices. Guo et al. (2017). 'auto' is True for 'sgd' and 'adam'.""",
+    ),
     "dropout": (
         "float or sequence of float",
         """\

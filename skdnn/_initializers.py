@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from skdnn.activations import Array
 from skdnn.network import Parameters
 
 
@@ -34,7 +35,7 @@ VARIANCES: dict[str, Callable[[int, int], float]] = {
     "lecun": lecun_variance,
 }
 SHAPES = ("uniform", "normal")
-INITIALIZERS = tuple(f"{family}_{shape}" for family in VARIANCES for shape in SHAPES)
+INITIALIZERS = (*(f"{family}_{shape}" for family in VARIANCES for shape in SHAPES), "spread")
 
 # The family that keeps the variance of the signal from layer to layer, by activation;
 # Glorot's for all others.
@@ -52,6 +53,8 @@ FAMILY_OF = {
 def initialize(parameters: Parameters, names: list[str], rng: np.random.Generator) -> None:
     """Fill the weights of layer l by the initialiser names[l - 1], the biases with 0.
 
+    'spread' fills the biases too.
+
     Parameters
     ----------
     parameters : Parameters
@@ -61,7 +64,12 @@ def initialize(parameters: Parameters, names: list[str], rng: np.random.Generato
     rng : numpy.random.Generator
         The draws are taken from it layer by layer.
     """
-    for W, name in zip(parameters.W[1:], names, strict=True):
+    for b in parameters.b[1:]:
+        b.fill(0.0)
+    for W, b, name in zip(parameters.W[1:], parameters.b[1:], names, strict=True):
+        if name == "spread":
+            spread(W, b, rng, last=W is parameters.W[-1])
+            continue
         family, shape = name.split("_")
         fan_out, fan_in = W.shape
         deviation = VARIANCES[family](fan_in, fan_out) ** 0.5
@@ -70,5 +78,17 @@ def initialize(parameters: Parameters, names: list[str], rng: np.random.Generato
         else:
             bound = 3.0**0.5 * deviation
             W[...] = rng.uniform(-bound, bound, W.shape)
-    for b in parameters.b[1:]:
-        b.fill(0.0)
+
+
+def spread(W: Array, b: Array, rng: np.random.Generator, last: bool) -> None:
+    """Fill a layer so that the kinks of its units lie all over the data; the last with 0.
+
+    LeCun's variance keeps z of unit variance where the inputs have it, and biases of the
+    same deviation move each unit's kink away from the origin. An output of 0 is where
+    training starts from.
+    """
+    if last:
+        W.fill(0.0)
+        return
+    W[...] = rng.normal(0.0, W.shape[1] ** -0.5, W.shape)
+    b[...] = rng.normal(0.0, 1.0, b.shape)

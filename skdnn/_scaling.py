@@ -47,6 +47,15 @@ def standard_scaler(X: Any, w: Array | None) -> InputScaler:
     return InputScaler(None if issparse(X) else center, scale, clip=False)
 
 
+def clipped_scaler(X: Any, w: Array | None) -> InputScaler:
+    """Return the scaler to mean 0 and deviation 1, with smooth clipping.
+
+    A sparse X is scaled as by :func:`standard_scaler`.
+    """
+    center, scale = _moments(X, w)
+    return InputScaler(None if issparse(X) else center, scale, clip=True)
+
+
 def robust_scaler(X: Any, w: Array | None) -> InputScaler:
     """Return the scaler to median 0 and interquartile range 1, with smooth clipping.
 
@@ -68,7 +77,7 @@ def robust_scaler(X: Any, w: Array | None) -> InputScaler:
     return InputScaler(center.astype(X.dtype), _positive(scale).astype(X.dtype), clip=True)
 
 
-SCALERS = {"standard": standard_scaler, "robust": robust_scaler}
+SCALERS = {"standard": standard_scaler, "clipped": clipped_scaler, "robust": robust_scaler}
 
 
 def target_scale(Y: Array, w: Array | None, center: bool) -> tuple[Array, Array]:

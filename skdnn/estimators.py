@@ -80,16 +80,16 @@ class DNNRegressor(RegressorMixin, BaseDNN):
     def __init__(
         self,
         loss: str = "squared_error",
-        hidden_layer_sizes: Any = (100,),
+        hidden_layer_sizes: Any = (64, 64),
         activation: Any = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: Any = "constant",
-        learning_rate_init: float = 0.001,
+        batch_size: int | str = "sqrt",
+        learning_rate: Any = "auto",
+        learning_rate_init: float = 0.05,
         power_t: float = 0.5,
-        max_iter: int = 200,
+        max_iter: int | str = "auto",
         shuffle: bool = True,
         random_state: Any = None,
         tol: float = 1e-4,
@@ -97,23 +97,24 @@ class DNNRegressor(RegressorMixin, BaseDNN):
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.2,
         beta_1: float = 0.9,
-        beta_2: float = 0.999,
+        beta_2: float = 0.95,
         epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
+        n_iter_no_change: float | str = "auto",
         max_fun: int = 15000,
-        initializer: str = "glorot_uniform",
+        initializer: str = "spread",
+        layer_rates: str | None = "auto",
         dropout: Any = 0.0,
-        weight_decay: float = 0.0,
+        weight_decay: float | str = "auto",
         clip_norm: float | None = None,
-        average_decay: float = 0.0,
+        average_decay: float | str = "auto",
         warmup: float = 0.0,
-        scoring: Any = None,
-        refit: bool = False,
-        scale_inputs: str | None = None,
-        scale_target: bool = False,
+        scoring: Any = "auto",
+        refit: bool | str = "auto",
+        scale_inputs: str | None = "clipped",
+        scale_target: bool = True,
         quantile: float = 0.5,
         huber_delta: float = 1.0,
     ) -> None:
@@ -142,6 +143,7 @@ class DNNRegressor(RegressorMixin, BaseDNN):
             n_iter_no_change=n_iter_no_change,
             max_fun=max_fun,
             initializer=initializer,
+            layer_rates=layer_rates,
             dropout=dropout,
             weight_decay=weight_decay,
             clip_norm=clip_norm,
@@ -272,20 +274,21 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
         **BaseDNN._parameter_constraints,
         "class_weight": [None, StrOptions({"balanced"}), dict],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "calibrate": ["boolean", StrOptions({"auto"})],
     }
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (100,),
+        hidden_layer_sizes: Any = (64, 64),
         activation: Any = "relu",
         *,
         solver: str = "adam",
         alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: Any = "constant",
-        learning_rate_init: float = 0.001,
+        batch_size: int | str = "sqrt",
+        learning_rate: Any = "auto",
+        learning_rate_init: float = 0.05,
         power_t: float = 0.5,
-        max_iter: int = 200,
+        max_iter: int | str = "auto",
         shuffle: bool = True,
         random_state: Any = None,
         tol: float = 1e-4,
@@ -293,24 +296,26 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.2,
         beta_1: float = 0.9,
-        beta_2: float = 0.999,
+        beta_2: float = 0.95,
         epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
+        n_iter_no_change: float | str = "auto",
         max_fun: int = 15000,
-        initializer: str = "glorot_uniform",
+        initializer: str = "spread",
+        layer_rates: str | None = "auto",
         dropout: Any = 0.0,
-        weight_decay: float = 0.0,
+        weight_decay: float | str = "auto",
         clip_norm: float | None = None,
-        average_decay: float = 0.0,
+        average_decay: float | str = "auto",
         warmup: float = 0.0,
-        scoring: Any = None,
-        refit: bool = False,
-        scale_inputs: str | None = None,
+        scoring: Any = "auto",
+        refit: bool | str = "auto",
+        scale_inputs: str | None = "clipped",
         class_weight: Any = None,
         label_smoothing: float = 0.0,
+        calibrate: bool | str = "auto",
     ) -> None:
         super().__init__(
             hidden_layer_sizes,
@@ -337,6 +342,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
             n_iter_no_change=n_iter_no_change,
             max_fun=max_fun,
             initializer=initializer,
+            layer_rates=layer_rates,
             dropout=dropout,
             weight_decay=weight_decay,
             clip_norm=clip_norm,
@@ -348,10 +354,11 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
         )
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
+        self.calibrate = calibrate
 
     @classmethod
     def _plain(cls) -> dict[str, Any]:
-        return {**PLAIN, "label_smoothing": 0.0}
+        return {**PLAIN, "label_smoothing": 0.0, "calibrate": False}
 
     def _check_data(self, X: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
         y = y.toarray() if issparse(y) else y  # an indicator matrix
@@ -402,6 +409,9 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
 
     def _check_classes(self, classes: NDArray[Any]) -> None:
         """Refuse a number of classes that the classifier does not take."""
+
+    def _calibrates(self) -> bool:
+        return bool(self._value("calibrate"))
 
     def _labels(self, y: NDArray[Any]) -> NDArray[np.intp]:
         return np.searchsorted(self.classes_, y)
