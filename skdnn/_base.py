@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
@@ -42,13 +42,13 @@ from skdnn._schedules import SCHEDULES, with_warmup
 from skdnn._training import (
     CHUNK,
     Curves,
+    HeldOut,
     Objective,
     Plan,
     Rows,
     State,
     Validation,
     sharpened,
-    sharpness,
     train,
     train_lbfgs,
 )
@@ -82,6 +82,7 @@ PLAIN: dict[str, Any] = {
     "scoring": None,
     "refit": False,
     "scale_inputs": None,
+    "n_estimators": 1,
 }
 
 # What the value "auto" of a parameter stands for, given the solver and the number of rows.
@@ -179,6 +180,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "scoring": [None, StrOptions({"auto", "loss", *get_scorer_names()}), callable],
         "refit": ["boolean", StrOptions({"auto"})],
         "scale_inputs": [None, StrOptions(set(SCALERS))],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
     }
 
     @abstractmethod
@@ -218,6 +220,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         scoring: Any,
         refit: bool | str,
         scale_inputs: str | None,
+        n_estimators: int,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -252,6 +255,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self.scoring = scoring
         self.refit = refit
         self.scale_inputs = scale_inputs
+        self.n_estimators = n_estimators
 
     @classmethod
     def plain(cls, **params: Any) -> Self:
@@ -386,13 +390,15 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             if X_val is not None:
                 held_out = self._check_data(X_val, y_val, sample_weight_val, "_val")
             self._prepare(X, y, w, goes_on)
-            self._train(
-                X, y, w, held_out, goes_on, given if hasattr(self, "feature_names_in_") else X
-            )
+            given = given if hasattr(self, "feature_names_in_") else X
+            if self.n_estimators == 1:
+                self._train(X, y, w, held_out, goes_on, given)
+            else:
+                self._train_members(X, y, w, held_out, given)
         return self
 
     def _is_fitted(self) -> bool:
-        return "_network" in vars(self)
+        return "_network" in vars(self) or "estimators_" in vars(self)
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._is_fitted()
@@ -420,6 +426,11 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self._hidden_sizes()
         self._activation_names()
         self._dropout_rates()
+        if self.warm_start and self.n_estimators > 1:
+            raise ValueError(
+                "warm_start must be False for n_estimators > 1."
+                f" Got n_estimators={self.n_estimators!r}."
+            )
         if (X_val is None) != (y_val is None):
             missing = "y_val" if y_val is None else "X_val"
             raise ValueError(f"X_val and y_val must be given together; {missing} is None.")
@@ -547,7 +558,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self.n_layers_ = len(sizes)
         self.n_outputs_ = sizes[-1]
         self.out_activation_ = loss.out_activation
-        vars(self).pop("_state", None)
+        for name in ("_state", "estimators_"):
+            vars(self).pop(name, None)
 
     def _initialize(self, parameters: Parameters) -> None:
         if self.initializer == "auto":
@@ -695,8 +707,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             else:
                 validation = None if held_out is None else self._make_validation(*held_out)
                 train(state, objective, plan, validation, *hooks)
-                if stops and self._calibrates():
-                    state.sharpness = sharpness(validation, state.final())
+                if stops and self._calibrates() and np.isfinite(state.final().theta).all():
+                    judge = self._make_held_out(*held_out)
+                    judge.loss(state.final())
+                    state.sharpness = judge.factor()
             if refits and state.best_epoch and not (state.stopped or state.interrupted):
                 tasks.over(given, *everything[1:], rows=None)
                 state, objective = self._refit(state, objective, plan, *everything, goes_on, tasks)
@@ -704,6 +718,56 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             tasks.end(state)
         finally:
             del self._run
+
+    def _train_members(
+        self,
+        X: Any,
+        y: NDArray[Any],
+        w: Array | None,
+        held_out: tuple[Any, NDArray[Any], Array | None] | None,
+        given: Any,
+    ) -> None:
+        """Train `n_estimators` networks in the same coordinates, each from its own seed.
+
+        Where there is early stopping, member i holds out the i-th of as many folds, and
+        is not refitted: the other members have learnt those rows.
+        """
+        n = len(y) if w is None else np.count_nonzero(w)
+        folds = np.full(len(y), -1)
+        if held_out is None and self.solver != "lbfgs" and self._value("early_stopping", n):
+            folds = self._folds(y, w)
+        seeds = np.random.default_rng(self._seed).integers(2**31 - 1, size=self.n_estimators)
+        members = []
+        for i, seed in enumerate(seeds.tolist()):
+            member = copy(self)
+            member.n_estimators, member.random_state = 1, seed
+            member._seed = int(check_random_state(seed).randint(2**31 - 1))
+            parameters = self._network.parameters
+            member._network = self._network.with_theta(np.empty_like(parameters.theta))
+            member._initialize(member._network.parameters)
+            fold = np.flatnonzero(folds == i)
+            if len(fold):
+                rest = np.flatnonzero(folds != i)
+                validation = X[fold], y[fold], None if w is None else w[fold]
+                data = X[rest], y[rest], None if w is None else w[rest]
+                member._train(*data, validation, False, _safe_indexing(given, rest))
+            else:
+                member._train(X, y, w, held_out, False, given)
+            members.append(member)
+        self.estimators_ = members
+        self.n_iter_ = max(member.n_iter_ for member in members)
+        del self._network
+
+    def _folds(self, y: NDArray[Any], w: Array | None) -> NDArray[np.intp]:
+        """Return the fold of every row, stratified by class; -1 for a row of weight 0."""
+        rows = np.arange(len(y)) if w is None else np.flatnonzero(w)
+        rows = np.random.default_rng(self._seed).permutation(rows)
+        strata = self._strata(y[rows], len(rows) // self.n_estimators)
+        if strata is not None:
+            rows = rows[np.argsort(strata, kind="stable")]
+        folds = np.full(len(y), -1)
+        folds[rows] = np.arange(len(rows)) % self.n_estimators
+        return folds
 
     def _refit(
         self,
@@ -764,6 +828,14 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _strata(self, y: NDArray[Any], n_val: int) -> NDArray[Any] | None:
         return None
 
+    def _make_held_out(self, X: Any, y: NDArray[Any], w: Array | None) -> HeldOut:
+        rows, network = self._make_rows(X, y, w), self._network
+        return HeldOut(
+            rows,
+            network.loss,
+            lambda parameters: self._raw_outputs(rows.X, network.with_theta(parameters.theta)),
+        )
+
     def _make_validation(self, X: Any, y: NDArray[Any], w: Array | None) -> Validation:
         rows = self._make_rows(X, y, w)
         network = self._network
@@ -771,6 +843,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             rows, network.parameters, network.g, network.loss, 0.0, batch_size=CHUNK
         )
         scoring = self._value("scoring")
+        if scoring == "loss" and self._calibrates():
+            judge = self._make_held_out(X, y, w)
+            return Validation(judge.loss, judge.score)
         if scoring == "loss":
             return Validation(objective.value, lambda parameters, loss: -loss)
         if scoring is None:
@@ -828,6 +903,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             vars(self).pop("_state", None)
 
     def _can_partial_fit(self) -> bool:
+        if self.n_estimators > 1:
+            raise AttributeError(
+                f"partial_fit is only available for n_estimators=1, not {self.n_estimators}."
+            )
         if self.solver == "lbfgs":
             raise AttributeError(
                 "partial_fit is only available for stochastic solvers; solver='lbfgs' is not."
@@ -902,6 +981,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _fitted_network(self, name: str) -> Network:
         if not self._is_fitted():
             raise AttributeError(f"This {type(self).__name__} has no {name!r} before fit.")
+        if "estimators_" in vars(self):
+            raise AttributeError(f"{name!r} is of each of estimators_, for n_estimators > 1.")
         return self._network
 
     def _set_parameters(
@@ -932,7 +1013,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             X = validate_data(
                 self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
             )
-        return self._raw_outputs(X, self._network, self._network_inputs, decode)
+        if self.n_estimators == 1:
+            return self._raw_outputs(X, self._network, self._network_inputs, decode)
+        Z = sum(m._raw_outputs(X, m._network, m._network_inputs) for m in self.estimators_)
+        return decode(Z / len(self.estimators_))
 
     def _is_in_order(self, X: Any) -> bool:
         """Whether X is an array that validate_data would return as it is.

@@ -182,6 +182,14 @@ the best. Has no effect with X_val.""",
 How columns of X are scaled inside: to mean 0 and deviation 1, or to median 0 and
 interquartile range 1 with smooth clipping at 3. A sparse X keeps its zeros.""",
     ),
+    "n_estimators": (
+        "int",
+        """\
+With k > 1, k networks in the same coordinates, each from its own seed; under early
+stopping each holds out another one of k folds of the rows, and none is refitted. The
+mean of their raw outputs predicts. They are ``estimators_``; `partial_fit`,
+`warm_start` and the attributes of a single network, such as ``coefs_``, need k = 1.""",
+    ),
     "scale_target": (
         "bool",
         """\
@@ -209,6 +217,10 @@ With s > 0 the target of a class is 1 - s plus an equal share of s, in [0, 1).""
 }
 
 ATTRIBUTES: dict[str, tuple[str, str]] = {
+    "estimators_": (
+        "list of estimators",
+        "The fitted networks, for `n_estimators` > 1: each an estimator by itself.",
+    ),
     "weights_": (
         "list of ndarray",
         "W[1], ..., W[L] of the paper, W[l] of shape (n[l], n[l-1]). Settable.",

@@ -359,32 +359,66 @@ class Validation:
     score: Callable[[Parameters, float], float]  # of the parameters and their loss
 
 
+class HeldOut:
+    """The loss of held-out rows: as it is, and at the best scale of the raw outputs.
+
+    A network may grow too sure of itself long before it makes more errors. To stop by
+    the loss after calibration and to calibrate at the end is "Refine, then calibrate" of
+    Berta, Holzmüller, Jordan and Bach (2025).
+
+    Parameters
+    ----------
+    rows : Rows
+        The held-out rows.
+    loss : Loss
+        The loss.
+    raw_outputs : callable
+        Returns Z[L]^T of the rows at given parameters.
+    """
+
+    LEAST, MOST = 0.1, 1.8  # of the factors tried
+
+    def __init__(self, rows: Rows, loss: Loss, raw_outputs: Callable[[Parameters], Array]) -> None:
+        Y = rows.Y if rows.table is None else rows.table[rows.Y]
+        self.Y, self.w, self.weight = np.ascontiguousarray(Y.T), rows.w, rows.weight
+        self.output, self.raw_outputs = loss, raw_outputs
+        self.A, self.dZ = np.empty_like(self.Y), np.empty_like(self.Y)
+        self.work = np.empty((2, *self.Y.shape), self.Y.dtype)
+
+    def loss(self, parameters: Parameters) -> float:
+        """Return the mean loss."""
+        self.Z = np.ascontiguousarray(self.raw_outputs(parameters).T)
+        return self._loss_at(1.0)
+
+    def score(self, parameters: Parameters, loss: float) -> float:
+        """Return minus the least mean loss over factors of the raw outputs just computed."""
+        return -self._loss_at(self.factor()) if np.isfinite(loss) else np.nan
+
+    def factor(self) -> float:
+        """Return the factor that minimises the loss, which is convex in it."""
+        if self._slope_at(self.MOST) <= 0.0:
+            return self.MOST
+        if self._slope_at(self.LEAST) >= 0.0:
+            return self.LEAST
+        return scipy.optimize.brentq(self._slope_at, self.LEAST, self.MOST, xtol=0.005)
+
+    def _loss_at(self, factor: float) -> float:
+        Z = self.Z * factor
+        self.output.output(Z, self.A, self.work)
+        return self.output.value(Z, self.A, self.Y, self.w, self.work) / self.weight
+
+    def _slope_at(self, factor: float) -> float:
+        self.output.output(self.Z * factor, self.A, self.work)
+        self.output.gradient(self.A, self.Y, self.w, self.weight, out=self.dZ)
+        return float(np.vdot(self.dZ, self.Z))
+
+
 def sharpened(parameters: Parameters, factor: float) -> Parameters:
     """Return a copy whose raw outputs are `factor` times those of `parameters`."""
     new = parameters.like(parameters.theta.copy())
     new.W[-1] *= factor
     new.b[-1] *= factor
     return new
-
-
-def sharpness(validation: Validation, parameters: Parameters) -> float:
-    """Return the factor of the raw outputs that minimises the loss of held-out rows.
-
-    It is 1 / T of Guo, Pleiss, Sun and Weinberger (2017), "On calibration of modern
-    neural networks", between 1/5 and 5.
-    """
-    if not np.isfinite(parameters.theta).all():
-        return 1.0
-    return float(
-        np.exp(
-            scipy.optimize.minimize_scalar(
-                lambda b: validation.loss(sharpened(parameters, np.exp(b))),
-                bounds=(-1.6, 1.6),
-                method="bounded",
-                options={"xatol": 0.02},
-            ).x
-        )
-    )
 
 
 def train(

@@ -114,6 +114,7 @@ class DNNRegressor(RegressorMixin, BaseDNN):
         scoring: Any = "auto",
         refit: bool | str = "auto",
         scale_inputs: str | None = "clipped",
+        n_estimators: int = 1,
         scale_target: bool = True,
         quantile: float = 0.5,
         huber_delta: float = 1.0,
@@ -152,6 +153,7 @@ class DNNRegressor(RegressorMixin, BaseDNN):
             scoring=scoring,
             refit=refit,
             scale_inputs=scale_inputs,
+            n_estimators=n_estimators,
         )
         self.loss = loss
         self.scale_target = scale_target
@@ -219,7 +221,7 @@ class DNNRegressor(RegressorMixin, BaseDNN):
 
     def _decode(self, Z: Array) -> Array:
         """Return predictions from raw outputs, both of shape (n, m)."""
-        A = np.exp(Z) if self._network.loss.out_activation == "exp" else Z
+        A = np.exp(Z) if self.out_activation_ == "exp" else Z
         if self._target_scale is not None:
             A = A * self._target_scale + self._target_center
         return A
@@ -313,6 +315,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
         scoring: Any = "auto",
         refit: bool | str = "auto",
         scale_inputs: str | None = "clipped",
+        n_estimators: int = 1,
         class_weight: Any = None,
         label_smoothing: float = 0.0,
         calibrate: bool | str = "auto",
@@ -351,6 +354,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
             scoring=scoring,
             refit=refit,
             scale_inputs=scale_inputs,
+            n_estimators=n_estimators,
         )
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
