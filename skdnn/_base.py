@@ -128,12 +128,12 @@ def batch_rows(n: int) -> int:
 
 
 def n_epochs(n: int) -> int:
-    """Return the epochs of 3,000 steps, from 16 up to 64 epochs or 800 steps.
+    """Return the epochs of 2,000 steps, from 16 up to 40 epochs or 500 steps.
 
     A full batch has 200: Adam, near a perfect fit, blows up what was rounded differently.
     """
     steps = ceil(n / batch_rows(n))
-    return 200 if steps == 1 else min(max(ceil(3000 / steps), 16), max(64, ceil(800 / steps)))
+    return 200 if steps == 1 else min(max(ceil(2000 / steps), 16), max(40, ceil(500 / steps)))
 
 
 MEMORY_LIMIT = 64 * 2**20  # bytes of work space for a forward pass

@@ -83,12 +83,12 @@ def initialize(parameters: Parameters, names: list[str], rng: np.random.Generato
 def spread(W: Array, b: Array, rng: np.random.Generator, last: bool) -> None:
     """Fill a layer so that the kinks of its units lie all over the data; the last with 0.
 
-    LeCun's variance keeps z of unit variance where the inputs have it, and biases of the
-    same deviation move each unit's kink away from the origin. An output of 0 is where
+    LeCun's variance keeps z of unit variance where the inputs have it, and biases of
+    deviation 1/2 move each unit's kink away from the origin. An output of 0 is where
     training starts from.
     """
     if last:
         W.fill(0.0)
         return
     W[...] = rng.normal(0.0, W.shape[1] ** -0.5, W.shape)
-    b[...] = rng.normal(0.0, 1.0, b.shape)
+    b[...] = rng.normal(0.0, 0.5, b.shape)

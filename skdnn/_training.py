@@ -376,7 +376,6 @@ class HeldOut:
         Returns Z[L]^T of the rows at given parameters.
     """
 
-    LEAST, MOST = 0.1, 1.8  # of the factors tried
 
     def __init__(self, rows: Rows, loss: Loss, raw_outputs: Callable[[Parameters], Array]) -> None:
         Y = rows.Y if rows.table is None else rows.table[rows.Y]
@@ -395,12 +394,16 @@ class HeldOut:
         return -self._loss_at(self.factor()) if np.isfinite(loss) else np.nan
 
     def factor(self) -> float:
-        """Return the factor that minimises the loss, which is convex in it."""
-        if self._slope_at(self.MOST) <= 0.0:
-            return self.MOST
-        if self._slope_at(self.LEAST) >= 0.0:
-            return self.LEAST
-        return scipy.optimize.brentq(self._slope_at, self.LEAST, self.MOST, xtol=0.005)
+        """Return the factor, from 0.1 to 1, that minimises the loss, which is convex in it.
+
+        Larger ones would make the network surer than it has shown itself to be.
+        """
+        least, most = 0.1, 1.0
+        if self._slope_at(most) <= 0.0:
+            return most
+        if self._slope_at(least) >= 0.0:
+            return least
+        return float(scipy.optimize.brentq(self._slope_at, least, most, xtol=0.005))
 
     def _loss_at(self, factor: float) -> float:
         Z = self.Z * factor

@@ -80,7 +80,7 @@ class DNNRegressor(RegressorMixin, BaseDNN):
     def __init__(
         self,
         loss: str = "squared_error",
-        hidden_layer_sizes: Any = (64, 64),
+        hidden_layer_sizes: Any = (96, 96),
         activation: Any = "relu",
         *,
         solver: str = "adam",
@@ -281,7 +281,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (64, 64),
+        hidden_layer_sizes: Any = (96, 96),
         activation: Any = "relu",
         *,
         solver: str = "adam",
