@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import replace
 from inspect import signature
-from math import ceil, log, log2
+from math import ceil, log2
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -123,8 +123,9 @@ MARGIN = 50  # steps that n_iter_no_change="auto" grants beyond its share
 
 
 def batch_rows(n: int) -> int:
-    """Return the power of two next to sqrt(n), at least 64 and at most n."""
-    return min(n, max(64, 2 ** round(log2(n) / 2)))
+    """Return the size of equal mini-batches of at most 64 or about sqrt(n) rows."""
+    most = max(64, 2 ** round(log2(n) / 2))
+    return ceil(n / ceil(n / most))
 
 
 def n_epochs(n: int) -> int:
@@ -582,12 +583,13 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             return Momentum(n, dtype, factors, self.momentum, self.nesterovs_momentum)
         return GradientDescent(n, dtype, factors)
 
-    def _make_plan(self, n: int, early_stopping: bool = False) -> Plan:
-        """Return how to train on n rows."""
+    def _make_plan(self, n: int, early_stopping: bool = False, of: int = 0) -> Plan:
+        """Return how to train on n rows, with what "auto" means for `of` rows (or n)."""
+        of = of or n
         schedule = self._value("learning_rate")
         batch_size = self.batch_size
         if isinstance(batch_size, str):
-            batch_size = min(200, n) if batch_size == "auto" else batch_rows(n)
+            batch_size = min(200, n) if batch_size == "auto" else min(n, batch_rows(of))
         warns = schedule not in ("cosine", "one_cycle", "coslog4")
         patience, margin = self.n_iter_no_change, None
         if patience == "auto":
@@ -600,7 +602,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 stacklevel=2,
             )
         return Plan(
-            max_iter=self._value("max_iter", n),
+            max_iter=self._value("max_iter", of),
             batch_size=n if self.solver == "gd" else min(batch_size, n),
             shuffle=self.shuffle,
             rate=self.learning_rate_init,
@@ -695,7 +697,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         try:
             if splits:
                 (X, y, w), held_out, rows = self._split(X, y, w)
-            plan = self._make_plan(len(y), stops)
+            plan = self._make_plan(len(y), stops, len(everything[1]))
             tasks = Tasks(self, max_epochs=plan.max_iter * (2 if refits else 1))
             tasks.over(given, y, w, rows)
             tasks.begin()
@@ -713,7 +715,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                     state.sharpness = judge.factor()
             if refits and state.best_epoch and not (state.stopped or state.interrupted):
                 tasks.over(given, *everything[1:], rows=None)
-                state, objective = self._refit(state, objective, plan, *everything, goes_on, tasks)
+                state, objective = self._refit(state, objective, *everything, goes_on, tasks)
             self._finish(state, objective, plan)
             tasks.end(state)
         finally:
@@ -773,20 +775,22 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self,
         found: State,
         searched: Objective,
-        plan: Plan,
         X: Any,
         y: NDArray[Any],
         w: Array | None,
         goes_on: bool,
         tasks: Tasks,
     ) -> tuple[State, Objective]:
-        """Train on all rows, from the same start, for the share of `max_iter` found the best.
+        """Train on all rows, from the same start, for the epochs that were found the best.
 
         If that is stopped or interrupted, what was found stays.
         """
-        share = found.best_epoch / plan.max_iter
-        plan = replace(self._make_plan(len(y)), n_iter_no_change=np.inf, warns=False)
-        plan.epochs = max(1, round(share * plan.max_iter))
+        plan = replace(
+            self._make_plan(len(y)),
+            epochs=found.best_epoch,
+            n_iter_no_change=np.inf,
+            warns=False,
+        )
         state = self._run.enter(self._make_state(goes_on))
         objective = self._make_objective(X, y, w, plan)
         train(state, objective, plan, None, *tasks.epochs(state, "refit epoch"))

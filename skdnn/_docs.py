@@ -50,9 +50,10 @@ Strength of the L2 term: alpha / (2 W) times the sum of the squared weights is a
 to the mean loss, W being the total sample weight. Biases are left out.""",
     ),
     "batch_size": (
-        "int or 'auto'",
+        "int, 'auto' or 'sqrt'",
         """\
-Rows in a mini-batch of 'sgd' and 'adam'; 'auto' is min(200, n_samples).""",
+Rows in a mini-batch of 'sgd' and 'adam'; 'auto' is min(200, n_samples), and 'sqrt'
+makes equal ones of at most 64 or about sqrt(n_samples) rows.""",
     ),
     "learning_rate": (
         "str or callable",
@@ -60,7 +61,8 @@ Rows in a mini-batch of 'sgd' and 'adam'; 'auto' is min(200, n_samples).""",
 What `learning_rate_init` is multiplied by. With p in [0, 1] the progress through
 `max_iter`: 'constant' 1; 'cosine' (1 + cos(pi p)) / 2; 'one_cycle' a rise over 0.3
 and a fall to 0; 'coslog4' (1 - cos(2 pi log2(1 + 15 p))) / 2; a callable is called
-with p. 'invscaling' divides by (rows seen + 1)^power_t; 'adaptive' divides by 5
+with p. 'auto' is 'cosine' for 'sgd' and 'adam', 'constant' otherwise. 'invscaling'
+divides by (rows seen + 1)^power_t; 'adaptive' divides by 5
 whenever `n_iter_no_change` epochs bring no improvement, down to 1e-6.""",
     ),
     "learning_rate_init": (
@@ -69,8 +71,11 @@ whenever `n_iter_no_change` epochs bring no improvement, down to 1e-6.""",
     ),
     "power_t": ("float", """The exponent of 'invscaling', >= 0."""),
     "max_iter": (
-        "int",
-        """The most epochs (passes over the rows) or, with 'lbfgs', iterations.""",
+        "int or 'auto'",
+        """\
+The most epochs (passes over the rows) or, with 'lbfgs', iterations. 'auto' is 200 for
+'gd', 'lbfgs' and rows that make one mini-batch, and otherwise the epochs that make
+2,000 steps, but at least 16, and at most 40 unless they make fewer than 500 steps.""",
     ),
     "shuffle": (
         "bool",
@@ -98,11 +103,11 @@ Whether `fit` goes on from the weights and the optimiser's state of the last one
     "momentum": ("float", """Momentum of 'sgd', in [0, 1]."""),
     "nesterovs_momentum": ("bool", """Whether 'sgd' takes Nesterov's form of momentum."""),
     "early_stopping": (
-        "bool",
+        "bool or 'auto'",
         """\
 Whether to hold out `validation_fraction` of the rows (unless X_val is given to
-`fit`), stop when their score has not improved by `tol` for `n_iter_no_change` epochs,
-and keep the weights of the best epoch.""",
+`fit`), stop when their score has not improved for `n_iter_no_change` epochs, and keep
+the weights of the best epoch. 'auto' is True for 'sgd' and 'adam' from 64 rows on.""",
     ),
     "validation_fraction": (
         "float",
@@ -112,8 +117,11 @@ and keep the weights of the best epoch.""",
     "beta_2": ("float", """Decay of Adam's average of squared gradients, in [0, 1)."""),
     "epsilon": ("float", """Added to the denominator of Adam's step, > 0."""),
     "n_iter_no_change": (
-        "int or inf",
-        """How many epochs in a row without an improvement end the fit.""",
+        "int, inf or 'auto'",
+        """\
+How many epochs in a row without an improvement by `tol` end the fit. 'auto': under
+early stopping it ends at 1.5 times the best epoch plus those of 50 steps; otherwise it
+is inf with a schedule that ends at 0, and 10 without.""",
     ),
     "max_fun": ("int", """The most evaluations of the objective by 'lbfgs'."""),
     "initializer": (
@@ -121,7 +129,8 @@ and keep the weights of the best epoch.""",
         """\
 The first weights: 'glorot', 'he' or 'lecun', each with '_uniform' or '_normal'; 'auto'
 chooses by activation (He's for relu and its kin, LeCun's for selu, Glorot's for the
-others and the output layer). Biases start at 0.""",
+others and the output layer), with biases of 0; 'spread' draws weights from N(0,
+1 / n[l-1]) and biases from N(0, 1/4), and starts the output layer at 0.""",
     ),
     "layer_rates": (
         "{'auto', 'fan_in'} or None",
@@ -134,8 +143,9 @@ rate for all parameters, for the other solvers.""",
         "bool or 'auto'",
         """\
 Whether early stopping is followed by a choice of the factor of the raw outputs that
-minimises the loss of the held-out rows; W[L] and b[L] are multiplied by it, which no
-predicted class notices. Guo et al. (2017). 'auto' is True for 'sgd' and 'adam'.""",
+minimises the loss of the held-out rows, at most 1; W[L] and b[L] are multiplied by it,
+which leaves the predicted classes as they are. Guo et al. (2017). 'auto' is True for
+'sgd' and 'adam'.""",
     ),
     "dropout": (
         "float or sequence of float",
@@ -145,20 +155,22 @@ all layers or one for each, in [0, 1). What is kept is scaled up; predictions us
 units. Srivastava et al. (2014).""",
     ),
     "weight_decay": (
-        "float",
+        "float or 'auto'",
         """\
 Decoupled decay: before each step the weights, not the biases, are multiplied by
-1 - rate * weight_decay. Loshchilov and Hutter (2019).""",
+1 - rate * weight_decay. Loshchilov and Hutter (2019). 'auto' is 0.02 for 'sgd' and
+'adam', 0 otherwise.""",
     ),
     "clip_norm": (
         "float or None",
         """The largest Euclidean norm of a step's gradient, all layers together.""",
     ),
     "average_decay": (
-        "float",
+        "float or 'auto'",
         """\
 With d > 0 the model is the exponential moving average of the weights after each
-step, m <- d m + (1 - d) theta, divided by 1 - d^t as Adam's averages are.""",
+step, m <- d m + (1 - d) theta, divided by 1 - d^t as Adam's averages are. 'auto' is 0.99
+for 'sgd' and 'adam', 0 otherwise.""",
     ),
     "warmup": (
         "float",
@@ -168,19 +180,21 @@ step, m <- d m + (1 - d) theta, divided by 1 - d^t as Adam's averages are.""",
         "str, callable or None",
         """\
 What early stopping maximises: None for the estimator's `score`, 'loss' for the
-validation loss (minimised), or any scorer of scikit-learn.""",
+validation loss (minimised; under `calibrate` after calibration), or any scorer of
+scikit-learn. 'auto' is 'loss'.""",
     ),
     "refit": (
-        "bool",
+        "bool or 'auto'",
         """\
 Whether early stopping is followed by a fit on all rows, for as many epochs as were
-the best. Has no effect with X_val.""",
+the best. Has no effect with X_val. 'auto' is True for 'sgd' and 'adam'.""",
     ),
     "scale_inputs": (
-        "{'standard', 'robust'} or None",
+        "{'standard', 'clipped', 'robust'} or None",
         """\
-How columns of X are scaled inside: to mean 0 and deviation 1, or to median 0 and
-interquartile range 1 with smooth clipping at 3. A sparse X keeps its zeros.""",
+How columns of X are scaled inside: to mean 0 and deviation 1; the same with smooth
+clipping at 3, x / sqrt(1 + (x / 3)^2); or to median 0 and interquartile range 1 with
+that clipping. A sparse X keeps its zeros, and is not clipped.""",
     ),
     "n_estimators": (
         "int",

@@ -376,7 +376,6 @@ class HeldOut:
         Returns Z[L]^T of the rows at given parameters.
     """
 
-
     def __init__(self, rows: Rows, loss: Loss, raw_outputs: Callable[[Parameters], Array]) -> None:
         Y = rows.Y if rows.table is None else rows.table[rows.Y]
         self.Y, self.w, self.weight = np.ascontiguousarray(Y.T), rows.w, rows.weight
