@@ -1,0 +1,114 @@
+"""The defaults: what "auto" stands for, and what a default fit promises."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
+
+from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn._base import HELD_OUT_FROM, batch_rows, n_epochs
+from skdnn._training import HeldOut, Rows
+from skdnn.losses import BinaryCrossEntropy
+
+ESTIMATORS = [DNNRegressor, DNNBinaryClassifier, DNNClassifier]
+rng = np.random.default_rng(0)
+X = rng.normal(size=(100, 3))
+Y = (X[:, 0] + X[:, 1] ** 2 > 1).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("Estimator", "load"),
+    [
+        (DNNRegressor, load_diabetes),
+        (DNNBinaryClassifier, load_breast_cancer),
+        (DNNClassifier, load_iris),
+        (DNNClassifier, load_wine),
+    ],
+)
+def test_a_default_fit_on_raw_columns_learns_without_a_warning(Estimator, load):
+    data, target = load(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(target))
+    learnt, kept = order[::2], order[1::2]
+    model = Estimator(random_state=0).fit(data[learnt], target[learnt])
+    assert model.score(data[kept], target[kept]) > (0.3 if Estimator is DNNRegressor else 0.9)
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+@pytest.mark.parametrize("n", [HELD_OUT_FROM - 1, HELD_OUT_FROM])
+def test_rows_are_held_out_where_there_are_enough(Estimator, n):
+    model = Estimator(random_state=0).fit(X[:n], Y[:n])
+    assert (model.validation_scores_ is not None) == (n >= HELD_OUT_FROM)
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+@pytest.mark.parametrize("solver", ["gd", "lbfgs"])
+def test_full_batch_solvers_hold_out_nothing(Estimator, solver):
+    model = Estimator(solver=solver, tol=0.1, random_state=0).fit(X, Y)
+    assert model.validation_scores_ is None
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_partial_fit_takes_auto_and_refuses_a_held_out_part(Estimator):
+    classes = {} if Estimator is DNNRegressor else {"classes": [0, 1]}
+    Estimator().partial_fit(X, Y, **classes)
+    with pytest.raises(ValueError, match="early_stopping"):
+        Estimator(early_stopping=True).partial_fit(X, Y, **classes)
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_plain_has_nothing_added(Estimator):
+    params = Estimator.plain().get_params()
+    assert "auto" not in [params[k] for k in params if k != "batch_size"]
+    off = {
+        "scale_inputs": None,
+        "layer_rates": None,
+        "learning_rate": "constant",
+        "early_stopping": False,
+        "refit": False,
+        "average_decay": 0.0,
+        "weight_decay": 0.0,
+        "dropout": 0.0,
+        "n_estimators": 1,
+    }
+    assert {name: params[name] for name in off} == off
+
+
+@pytest.mark.parametrize("n", [1, 15, 63, 64, 65, 200, 3000, 100_000])
+def test_mini_batches_are_equal_and_epochs_within_their_limits(n):
+    size = batch_rows(n)
+    assert 1 <= size <= max(64, 2 * n**0.5)
+    assert size * -(-n // size) - n < -(-n // size)  # the last one lacks less than one row each
+    assert 16 <= n_epochs(n) <= 250
+
+
+def test_calibration_finds_the_scale_that_the_outputs_were_drawn_with():
+    z = rng.normal(size=(20_000, 1))
+    y = (rng.random(z.shape) < 1 / (1 + np.exp(-z))).astype(float)
+    held_out = HeldOut(Rows(z, y, None), BinaryCrossEntropy(), lambda theta: 4.0 * z)
+    held_out.loss(None)
+    assert_allclose(held_out.factor(), 0.25, rtol=0.1)
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS[1:])
+def test_calibration_leaves_the_classes_as_they_are(Estimator):
+    one, other = (Estimator(random_state=0, scoring=None, calibrate=c) for c in (False, True))
+    assert np.array_equal(one.fit(X, Y).predict(X), other.fit(X, Y).predict(X))
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+@pytest.mark.parametrize("n", [40, 100])
+def test_several_networks_predict_the_mean_of_their_outputs(Estimator, n):
+    model = Estimator(n_estimators=3, random_state=0).fit(X[:n], Y[:n])
+    outputs = [member._outputs(X) for member in model.estimators_]
+    assert_allclose(model._outputs(X), np.mean(outputs, axis=0), rtol=1e-12)
+    assert len({member.random_state for member in model.estimators_}) == 3
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_several_networks_have_no_weights_but_each_has(Estimator):
+    model = Estimator(n_estimators=2, random_state=0).fit(X, Y)
+    assert not hasattr(model, "coefs_")
+    assert not hasattr(model, "partial_fit")
+    assert len(model.estimators_[0].coefs_) == 3
+    with pytest.raises(ValueError, match="warm_start must be False for n_estimators > 1"):
+        model.set_params(warm_start=True).fit(X, Y)
