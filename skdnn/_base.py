@@ -1053,7 +1053,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """
         n, sizes = X.shape[0], network.parameters.sizes
         dtype = network.parameters.theta.dtype
-        widest = 3 * max(sizes) + 3 * sizes[-1]
+        widest = 4 * max(sizes) + 4 * sizes[-1]
         limit = min(MEMORY_LIMIT, get_config()["working_memory"] * 2**20)
         chunk = min(max(int(limit // (widest * dtype.itemsize)), 1), CHUNK)
         workspace = network.passes(min(chunk, n))

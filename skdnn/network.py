@@ -122,16 +122,16 @@ class Workspace:
         L = len(sizes) - 1
         hidden = max(sizes[1:L], default=0)
         in_place = [layer is not None and layer.in_place for layer in self.g] + [False]
-        shared = [self._with_ones(hidden, dtype) for _ in range(2)]
+        shared = [self._with_ones(hidden, dtype) for _ in range(min(2, L - 1))]
         self._x = np.empty(0, dtype)
         self._a: list[Any] = [None]
         self._z: list[Any] = [None]
         self._dz: list[Any] = [None]
         for l in range(1, L):
-            a = self._with_ones(sizes[l], dtype) if backward else shared[l % 2]
+            a = self._with_ones(sizes[l], dtype) if backward else shared[l % len(shared)]
             self._a.append(a)
             self._z.append(a[N:] if in_place[l] else np.empty(sizes[l] * N, dtype))
-            self._dz.append(shared[l % 2][N:])
+            self._dz.append(shared[l % len(shared)][N:])
         self._dz.append(np.empty(sizes[L] * N if backward else 0, dtype))
         self.outputs = np.empty((2, sizes[L], max(outputs, N)), dtype)  # Z[L] and A[L]
         self._scratch = {
