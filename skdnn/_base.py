@@ -627,7 +627,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _make_state(self, goes_on: bool) -> State:
         """Return the state to train from; what was fitted before stays as it is."""
         parameters = self._network.parameters
-        if goes_on or self.refit:  # which starts from here once more
+        if goes_on or self._value("refit"):  # which starts from here once more
             parameters = parameters.like(parameters.theta.copy())
         optimizer = None if self.solver == "lbfgs" else self._make_optimizer(parameters)
         state = State(parameters, optimizer, self._seed)
@@ -695,10 +695,12 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         refits = splits and self._value("refit")
         self._run = Run((X, y, w, held_out), goes_on)
         try:
+            max_iter = self._value("max_iter", len(y))
+            tasks = Tasks(self, max_epochs=max_iter * (2 if refits else 1))
+            # A checkpoint has set the seed by now, which decides what is held out.
             if splits:
                 (X, y, w), held_out, rows = self._split(X, y, w)
             plan = self._make_plan(len(y), stops, len(everything[1]))
-            tasks = Tasks(self, max_epochs=plan.max_iter * (2 if refits else 1))
             tasks.over(given, y, w, rows)
             tasks.begin()
             state = self._run.enter(self._make_state(goes_on))
@@ -1017,7 +1019,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             X = validate_data(
                 self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
             )
-        if self.n_estimators == 1:
+        if "estimators_" not in vars(self):
             return self._raw_outputs(X, self._network, self._network_inputs, decode)
         Z = sum(m._raw_outputs(X, m._network, m._network_inputs) for m in self.estimators_)
         return decode(Z / len(self.estimators_))

@@ -63,7 +63,7 @@ class DNNRegressor(RegressorMixin, BaseDNN):
     >>> X, y = load_diabetes(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     >>> model = DNNRegressor(random_state=0).fit(X_train, y_train)
-    >>> model.score(X_test, y_test) > 0.35
+    >>> model.score(X_test, y_test) > 0.25
     True
     """
 

@@ -153,7 +153,7 @@ def test_text_in_portions(MLPClassifier):
     vectorizer = TfidfVectorizer().fit(DOCUMENTS)
     clf = MLPClassifier(random_state=0, learning_rate_init=0.01)
     order = np.random.default_rng(0).permutation(len(DOCUMENTS))
-    for _ in range(15):
+    for _ in range(60):
         for portion in np.array_split(order, 3):
             X = vectorizer.transform([DOCUMENTS[i] for i in portion])
             clf.partial_fit(X, [TOPICS[i] for i in portion], classes=sorted(set(TOPICS)))
