@@ -1,0 +1,107 @@
+"""What each default is worth: the defaults, and the defaults with one thing changed.
+
+A figure is the geometric mean over data sets of the error (1 - R2, or 1 - accuracy), the
+log loss or the processor time of a fit, divided by that of the defaults on the same splits.
+
+Run ``python examples/benchmarks/defaults.py`` for scikit-learn's bundled sets, and
+``--data FOLDER`` for a folder of .npz files with X and y (float y: regression).
+``--only wider narrower`` takes some variants, ``--splits 2`` is the number of splits.
+"""
+
+# mypy: ignore-errors
+from __future__ import annotations
+
+import os
+
+for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")  # before NumPy is imported
+
+import argparse
+import pathlib
+import time
+
+import numpy as np
+from sklearn import datasets
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+
+from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+
+VARIANTS = {
+    "standard scaling": {"scale_inputs": "standard"},
+    "robust scaling": {"scale_inputs": "robust"},
+    "no scaling": {"scale_inputs": None},
+    "wider": {"hidden_layer_sizes": (128, 128)},
+    "narrower": {"hidden_layer_sizes": (64, 64)},
+    "one layer": {"hidden_layer_sizes": (256,)},
+    "He's weights, biases 0": {"initializer": "he_normal"},
+    "no layer rates": {"layer_rates": None, "learning_rate_init": 0.005},
+    "rate 0.03": {"learning_rate_init": 0.03},
+    "constant rate": {"learning_rate": "constant"},
+    "beta_2 0.999": {"beta_2": 0.999},
+    "no average": {"average_decay": 0.0},
+    "no decay": {"weight_decay": 0.0},
+    "dropout 0.1": {"dropout": 0.1},
+    "no refit": {"refit": False},
+    "no held-out rows": {"early_stopping": False},
+    "no calibration": {"calibrate": False},
+    "five networks": {"n_estimators": 5},
+}
+
+
+def suite(folder):
+    """Yield name, X and y of every data set."""
+    if folder is None:
+        for name in ("diabetes", "breast_cancer", "wine", "digits"):
+            yield name, *getattr(datasets, f"load_{name}")(return_X_y=True)
+        return
+    for file in sorted(folder.glob("*.npz")):
+        with np.load(file) as stored:
+            yield file.stem, stored["X"], stored["y"]
+
+
+def measure(X, y, seed, params):
+    """Return error, log loss (nan for regression) and seconds of one fit."""
+    regression = y.dtype.kind == "f"
+    Estimator = DNNRegressor if regression else DNNClassifier
+    if not regression and len(np.unique(y)) == 2:
+        Estimator = DNNBinaryClassifier
+    if regression and "calibrate" in params:
+        return None
+    rows = {"train_size": min(4000, int(0.75 * len(y))), "test_size": min(4000, len(y) // 4)}
+    X, X_test, y, y_test = train_test_split(X, y, random_state=seed, **rows)
+    start = time.process_time()
+    model = Estimator(random_state=seed, **params).fit(X, y)
+    seconds = time.process_time() - start
+    error = 1.0 - model.score(X_test, y_test)
+    known = np.ones(len(y_test), bool) if regression else np.isin(y_test, model.classes_)
+    loss = np.nan
+    if not regression:
+        proba = model.predict_proba(X_test[known])
+        loss = log_loss(y_test[known], proba, labels=model.classes_)
+    return np.array([error, loss, seconds])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=pathlib.Path)
+    parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--splits", type=int, default=2)
+    args = parser.parse_args()
+    sets = list(suite(args.data))
+    splits = range(100, 100 + args.splits)
+    seen = {}
+    for variant in ["defaults", *args.only]:
+        ratios = []
+        for name, X, y in sets:
+            runs = [measure(X, y, seed, VARIANTS.get(variant, {})) for seed in splits]
+            if runs[0] is None:
+                continue
+            mean = np.mean(runs, axis=0) + [1e-3, 0.0, 0.0]
+            ratios.append(mean / seen.setdefault(name, mean))
+        means = np.exp(np.nanmean(np.log(ratios), axis=0))
+        print(f"{variant:24s} error {means[0]:.3f}  log loss {means[1]:.3f}  time {means[2]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
