@@ -97,7 +97,7 @@ def main():
             runs = [measure(X, y, seed, VARIANTS.get(variant, {})) for seed in splits]
             if runs[0] is None:
                 continue
-            mean = np.add(np.mean(runs, axis=0), [1e-3, 0.0, 0.0])
+            mean = np.add(np.mean(runs, axis=0), (1e-3, 0.0, 0.0))
             ratios.append(mean / seen.setdefault(name, mean))
         means = np.exp(np.nanmean(np.log(ratios), axis=0))
         print(f"{variant:24s} error {means[0]:.3f}  log loss {means[1]:.3f}  time {means[2]:.2f}")
