@@ -611,11 +611,11 @@ class _Reporter:
         if not self.plan.verbose:
             return
         curves, epoch = state.curves, f"{state.epoch:{len(str(self.last))}d}/{self.last}"
-        line = f"{self.name} {epoch}  loss {curves.loss[-1]:#.6g}"
+        line = f"{self.name} {epoch}  loss {curves.loss[-1]:<#11.6g}"
         if validation is not None:
-            line += f"  validation loss {curves.validation_loss[-1]:#.6g}"
+            line += f"  validation loss {curves.validation_loss[-1]:<#11.6g}"
             if self.plan.keep_best:
-                line += f"  score {curves.validation_score[-1]:#.4g}"
+                line += f"  score {curves.validation_score[-1]:<#9.4g}"
         if state.optimizer is not None:
             line += f"  rate {curves.learning_rate[-1]:.2e}"
         seconds = (time.perf_counter() - self.start) / (state.epoch - self.first)

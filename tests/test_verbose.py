@@ -14,9 +14,9 @@ X, y = load_iris(return_X_y=True)
 NUMBER = r"(-?[\d.]+(?:e[-+]\d+)?)"
 LINE = re.compile(
     r"(epoch|refit epoch|iteration) +(\d+)/(\d+)"
-    rf"  loss {NUMBER}"
-    rf"(?:  validation loss {NUMBER})?"
-    rf"(?:  score {NUMBER})?"
+    rf"  loss {NUMBER} *"
+    rf"(?:  validation loss {NUMBER} *)?"
+    rf"(?:  score {NUMBER} *)?"
     rf"(?:  rate {NUMBER})?"
     r"  at most (\d+:\d\d:\d\d) left"
 )
@@ -90,9 +90,12 @@ def test_iterations_of_lbfgs_have_a_line_each_and_the_end_its_reason(capsys):
 
 
 def test_lines_are_aligned(capsys):
-    lines = printed(capsys, classifier(early_stopping=True, n_iter_no_change=np.inf))
-    assert len({line.index("  validation loss") for line in lines}) == 1
-    assert max(map(len, lines)) <= 110
+    model = classifier(early_stopping=True, n_iter_no_change=np.inf, scoring="loss", alpha=0.0)
+    lines = printed(capsys, model.set_params(max_iter=150, learning_rate_init=0.1))
+    assert model.loss_curve_[0] > 1 and model.loss_curve_[-1] < 0.1
+    for column in ("  loss", "  validation loss", "  score", "  rate", "  at most"):
+        assert len({line.index(column) for line in lines}) == 1
+    assert max(map(len, lines)) <= 120
 
 
 def test_an_early_end_says_why(capsys):
