@@ -302,6 +302,11 @@ def _problem(estimator: Any, X: Any, y: Any, sample_weight: Any) -> _Problem:
             " take the last step, with X as the steps before have made it."
         )
     check_is_fitted(estimator)
+    if hasattr(estimator, "estimators_"):
+        raise TypeError(
+            "estimator must be one network; this one has n_estimators="
+            f"{len(estimator.estimators_)}, each of its estimators_ can be checked."
+        )
     X, y, w = estimator._check_data(X, y, sample_weight)
     network = estimator._network
     return _Problem(

@@ -112,3 +112,10 @@ def test_several_networks_have_no_weights_but_each_has(Estimator):
     assert len(model.estimators_[0].coefs_) == 3
     with pytest.raises(ValueError, match="warm_start must be False for n_estimators > 1"):
         model.set_params(warm_start=True).fit(X, Y)
+
+
+@pytest.mark.parametrize("n", [63, 64, 65, 70, 79, 80, 81, 100])
+def test_fits_of_few_rows_end_without_a_warning(n):
+    X, y = load_wine(return_X_y=True)
+    rows = np.random.default_rng(0).permutation(len(y))[:n]
+    assert DNNClassifier(random_state=0).fit(X[rows], y[rows]).score(X, y) > 0.9

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from skdnn import DNNClassifier, DNNRegressor
 from skdnn._optimizers import Adam
@@ -14,6 +15,15 @@ from skdnn.losses import BinaryCrossEntropy, CategoricalCrossEntropy, SquaredErr
 from skdnn.network import Parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Keep BLAS to one thread: a second one waits longer than it works on a busy machine."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
 BATCH, STEPS = 200, 12
 
 

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
+from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 
@@ -351,3 +352,12 @@ def test_array_of_kinks_alone_has_no_error_to_tell():
     model, X, *_ = fitted(DNNRegressor, "real", **PLAIN, loss="absolute_error")
     check = check_gradients(model, X[:1], model.predict(X[:1]))
     assert np.isnan(check.max_relative_error)
+
+
+def test_of_several_networks_each_can_be_checked():
+    X, y = load_iris(return_X_y=True)
+    model = DNNClassifier((5,), n_estimators=2, random_state=0).fit(X, y)
+    with pytest.raises(TypeError, match="n_estimators=2, each of its estimators_"):
+        gradients(model, X, y)
+    for member in model.estimators_:
+        assert check_gradients(member, X, y, "complex-step").max_relative_error < 1e-10
