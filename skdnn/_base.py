@@ -1027,7 +1027,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _is_in_order(self, X: Any) -> bool:
         """Whether X is an array that validate_data would return as it is.
 
-        To ask costs 0.01 ms, and validate_data 0.1 ms, twice a prediction of one row.
+        To ask costs 5 us, and validate_data 80 us.
         """
         if (
             type(X) is not np.ndarray

@@ -18,8 +18,8 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-# Floating-point operations of a product, about a millisecond of one core: from here on a
-# second thread shortened it on two free cores.
+# Floating-point operations of a product, about a millisecond of one core. A choice: what a
+# second thread gains from here on has not been measured on free cores.
 LARGE_PRODUCT = 5e7
 
 _lock = threading.Lock()

@@ -90,8 +90,9 @@ class Rows:
             X, X1 = self.X[rows], None
         else:
             if self._X1 is None:
-                # A copy of X, to gather from, for the ones: without it the first layer
-                # would add b and sum db by themselves, 1.05 times the time in all.
+                # A copy of X with the ones, to gather from. To gather first and then copy
+                # the batch beside ones took 1.08 times as long for 20-32-3 (25 pairs, 0.90
+                # to 1.20), 1.02 for 107-100-1 in float32, and 1.00 for wider networks.
                 self._X1 = np.empty((len(self), 1 + self.X.shape[1]), self.X.dtype)
                 self._X1[:, 0] = 1.0
                 self._X1[:, 1:] = self.X

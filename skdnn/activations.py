@@ -144,7 +144,7 @@ def softmax(Z: ArrayLike, out: Array | None = None, row: Array | None = None) ->
     [[0.5, 1.0], [0.5, 0.0]]
     """
     Z = _floating(Z)
-    # reduce: np.max and np.sum take 2 us more to call it.
+    # np.max and np.sum take 1.3 us more to call the same.
     A = np.subtract(Z, np.maximum.reduce(Z, axis=0, keepdims=True, out=row), out=out)
     np.exp(A, out=A)
     A /= np.add.reduce(A, axis=0, keepdims=True, out=row)
@@ -212,7 +212,7 @@ class Identity(Activation):
 class Relu(Activation):
     """g(z) = max(0, z); g'(z) = 1 for z > 0, else 0: equation (1), with 0 at z = 0."""
 
-    has_scratch = True  # and leaves it at 0: NumPy compares two arrays 3 times as fast
+    has_scratch = True  # and leaves it at 0: with an array NumPy takes 1/2 to 1/3 of the time
 
     def forward(self, Z, A, scratch):
         np.maximum(Z, scratch, out=A)
