@@ -83,6 +83,7 @@ PLAIN: dict[str, Any] = {
     "refit": False,
     "scale_inputs": None,
     "n_estimators": 1,
+    "precision": None,
 }
 
 # What the value "auto" of a parameter stands for, given the solver and the number of rows.
@@ -100,6 +101,9 @@ AUTO: dict[str, Callable[[str, int], Any]] = {
     "calibrate": lambda solver, n: solver in STOCHASTIC,
     "weight_decay": lambda solver, n: 0.02 if solver in STOCHASTIC else 0.0,
     "average_decay": lambda solver, n: 0.99 if solver in STOCHASTIC else 0.0,
+    "precision": lambda solver, n: (
+        "single" if solver in STOCHASTIC and n >= HELD_OUT_FROM else None
+    ),
 }
 
 # What a solver cannot use must keep the value that changes nothing. The incumbent's own
@@ -182,6 +186,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         "refit": ["boolean", StrOptions({"auto"})],
         "scale_inputs": [None, StrOptions(set(SCALERS))],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "precision": [None, StrOptions({"auto", "single"})],
     }
 
     @abstractmethod
@@ -222,6 +227,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         refit: bool | str,
         scale_inputs: str | None,
         n_estimators: int,
+        precision: str | None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -257,6 +263,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self.refit = refit
         self.scale_inputs = scale_inputs
         self.n_estimators = n_estimators
+        self.precision = precision
 
     @classmethod
     def plain(cls, **params: Any) -> Self:
@@ -552,6 +559,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             return
         self._scaler = None if self.scale_inputs is None else SCALERS[self.scale_inputs](X, w)
         self._fit_targets(y, w, X.dtype)
+        self._dtype = X.dtype
         parameters = Parameters(sizes, np.empty(Parameters.count(sizes), X.dtype))
         self._network = Network(parameters, self._activation_names(), loss)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -636,6 +644,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             state = replace(deepcopy(old), optimizer=optimizer)
             if type(old.optimizer) is type(optimizer) and optimizer is not None:
                 optimizer.state[...], optimizer.t = old.optimizer.state, old.optimizer.t
+            state.parameters = state.parameters.astype(parameters.theta.dtype)
         elif goes_on:
             state.curves = Curves(
                 *map(
@@ -653,6 +662,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             state.average = None
         elif state.average is None:
             state.average = state.parameters.theta.copy()
+        else:
+            state.average = state.average.astype(parameters.theta.dtype)
         state.begin()
         return state
 
@@ -676,8 +687,15 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _network_inputs(self, X: Any) -> Any:
         """Return rows in the network's coordinates and of its type."""
-        X = X.astype(self._network.parameters.theta.dtype, copy=False)
-        return X if self._scaler is None else self._scaler(X)
+        X = X.astype(self._dtype, copy=False)
+        X = X if self._scaler is None else self._scaler(X)
+        return X.astype(self._network.parameters.theta.dtype, copy=False)
+
+    def _training_dtype(self, n: int) -> Any:
+        """Return the type to train n rows in; what "auto" has scaled fits into float32."""
+        scales = self.scale_inputs is not None and getattr(self, "scale_target", True)
+        single = self._value("precision", n if scales else 0) == "single"
+        return np.dtype(np.float32) if single else self._dtype
 
     def _train(
         self,
@@ -693,6 +711,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         stops = self.solver != "lbfgs" and self._value("early_stopping", n)
         splits = stops and held_out is None
         refits = splits and self._value("refit")
+        self._network = self._network.astype(self._training_dtype(n))
         self._run = Run((X, y, w, held_out), goes_on)
         try:
             max_iter = self._value("max_iter", len(y))
@@ -879,7 +898,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def _fitted_attributes(self, state: State) -> dict[str, Any]:
         """Return what a copy of the estimator needs to predict as of now."""
         return {
-            "_network": self._network.with_theta(state.final().theta.copy()),
+            "_network": self._network.with_theta(state.final().theta.astype(self._dtype)),
             "n_iter_": state.epoch,
             "_run": None,
         }
@@ -895,6 +914,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         self.t_ = state.samples
         with np.errstate(over="ignore"):
             self.loss_ = objective.value(self._network.parameters) * plan.unit
+        self._network = self._network.astype(self._dtype)
         self.loss_curve_ = curves.loss
         self.learning_rate_curve_ = curves.learning_rate
         self.validation_loss_curve_ = curves.validation_loss or None

@@ -113,6 +113,7 @@ class DNNRegressor(RegressorMixin, BaseDNN):
         refit: bool | str = "auto",
         scale_inputs: str | None = "clipped",
         n_estimators: int = 1,
+        precision: str | None = "auto",
         scale_target: bool = True,
         quantile: float = 0.5,
         huber_delta: float = 1.0,
@@ -152,6 +153,7 @@ class DNNRegressor(RegressorMixin, BaseDNN):
             refit=refit,
             scale_inputs=scale_inputs,
             n_estimators=n_estimators,
+            precision=precision,
         )
         self.loss = loss
         self.scale_target = scale_target
@@ -206,10 +208,10 @@ class DNNRegressor(RegressorMixin, BaseDNN):
             )
 
     def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[NDArray[Any], None]:
-        Y = y.reshape(len(y), -1).astype(dtype, copy=False)
+        Y = y.reshape(len(y), -1)
         if self._target_scale is not None:
             Y = (Y - self._target_center) / self._target_scale
-        return Y, None
+        return Y.astype(dtype, copy=False), None
 
     def _unit(self) -> float:
         if self._target_scale is None:
@@ -314,6 +316,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
         refit: bool | str = "auto",
         scale_inputs: str | None = "clipped",
         n_estimators: int = 1,
+        precision: str | None = "auto",
         class_weight: Any = None,
         label_smoothing: float = 0.0,
         calibrate: bool | str = "auto",
@@ -353,6 +356,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
             refit=refit,
             scale_inputs=scale_inputs,
             n_estimators=n_estimators,
+            precision=precision,
         )
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing

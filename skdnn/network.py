@@ -77,6 +77,10 @@ class Parameters:
         """Return the number of parameters of a network of these sizes."""
         return sum(n * (n_prev + 1) for n_prev, n in pairwise(sizes))
 
+    def astype(self, dtype: Any) -> Parameters:
+        """Return a copy in the given type."""
+        return self.like(self.theta.astype(dtype))
+
     def like(self, theta: Array) -> Parameters:
         """Return another vector in the same shapes: a gradient, an average, a copy."""
         return Parameters(self.sizes, theta)
@@ -284,6 +288,11 @@ class Network:
     def with_theta(self, theta: Array) -> Network:
         """Return the same network with other weights."""
         return Network(self.parameters.like(theta), self.activations, self.loss)
+
+    def astype(self, dtype: Any) -> Network:
+        """Return the network in another type, or itself if that is its own."""
+        theta = self.parameters.theta
+        return self if theta.dtype == dtype else self.with_theta(theta.astype(dtype))
 
     def passes(self, N: int) -> Workspace:
         """Return the memory for forward passes over up to N samples."""

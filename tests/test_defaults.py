@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn._base import HELD_OUT_FROM, batch_rows, n_epochs
@@ -119,3 +120,47 @@ def test_fits_of_few_rows_end_without_a_warning(n):
     X, y = load_wine(return_X_y=True)
     rows = np.random.default_rng(0).permutation(len(y))[:n]
     assert DNNClassifier(random_state=0).fit(X[rows], y[rows]).score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_a_default_fit_is_trained_in_single_precision_and_predicts_in_double(Estimator):
+    model = Estimator(random_state=0).fit(X, Y)
+    for weights in model.coefs_ + model.intercepts_:
+        assert weights.dtype == np.float64
+        assert np.array_equal(weights, weights.astype(np.float32))
+    assert model._outputs(X).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"precision": None}, {"scale_inputs": None}, {"solver": "lbfgs"}, {"solver": "gd"}],
+    ids=str,
+)
+def test_what_is_not_scaled_or_noisy_is_trained_in_the_type_of_the_rows(params):
+    (first, *_) = DNNRegressor(random_state=0, tol=0.1, **params).fit(X, Y).coefs_
+    assert not np.array_equal(first, first.astype(np.float32))
+
+
+def test_few_rows_are_trained_on_in_their_own_type():
+    (first, *_) = DNNRegressor(random_state=0).fit(X[:50], Y[:50]).coefs_
+    assert not np.array_equal(first, first.astype(np.float32))
+
+
+def test_a_fit_in_single_precision_goes_on_as_if_it_had_not_ended():
+    params = {"precision": "single", "warm_start": True, "n_iter_no_change": np.inf}
+    params |= {"random_state": 0, "average_decay": 0.9}
+    with pytest.warns(ConvergenceWarning):
+        once = DNNRegressor.plain(max_iter=6, **params).fit(X, Y)
+        twice = DNNRegressor.plain(max_iter=2, **params).fit(X, Y)
+        twice.set_params(max_iter=4).fit(X, Y)
+    assert np.array_equal(once.predict(X), twice.predict(X))
+
+
+def test_a_fit_may_go_on_in_another_precision():
+    model = DNNRegressor(random_state=0, warm_start=True).fit(X, Y)
+    before = model.loss_
+    model.set_params(precision=None).fit(X, Y)
+    (first, *_) = model.coefs_
+    assert not np.array_equal(first, first.astype(np.float32))
+    assert model.loss_ < before
+    assert np.isfinite(model.partial_fit(X, Y).predict(X)).all()
