@@ -52,12 +52,23 @@ class Optimizer:
 
     def _allocate(self) -> None:
         n, dtype = self.state.shape[1], self.state.dtype
-        self._block = BLOCK // dtype.itemsize
-        self._scratch = np.empty((2, min(n, self._block)), dtype)
+        size = BLOCK // dtype.itemsize
+        scratch = np.empty(min(n, size), dtype)
+        factors = self._factors
+        # (block, its part of the state, of the factors, scratch), once and not in every step.
+        self._blocks = [
+            (
+                slice(start, start + size),
+                [memory[start : start + size] for memory in self.state],
+                None if factors is None else factors[start : start + size],
+                scratch[: min(size, n - start)],
+            )
+            for start in range(0, n, size)
+        ]
         self._axpy = get_blas_funcs("axpy", dtype=dtype)  # y <- y + a x
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in ("_scratch", "_axpy")}
+        return {k: v for k, v in vars(self).items() if k not in ("_blocks", "_axpy")}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update(kept)
@@ -66,17 +77,18 @@ class Optimizer:
     def step(self, theta: Array, gradient: Array, rate: float) -> None:
         """Take one step of the learning rate `rate` down the gradient, in place."""
         self.t += 1
-        for start in range(0, len(theta), self._block):
-            block = slice(start, start + self._block)
-            g = gradient[block]
-            s, r = self._scratch[:, : len(g)]
-            if self._factors is not None:
-                r = np.multiply(self._factors[block], rate, out=r)
-            else:
-                r = rate
-            self._update(theta[block], g, r, self.state[:, block], s)
+        for block, state, factors, s in self._blocks:
+            self._update(theta[block], gradient[block], rate, state, factors, s)
 
-    def _update(self, theta: Array, g: Array, rate: float | Array, state: Array, s: Array) -> None:
+    def _update(
+        self,
+        theta: Array,
+        g: Array,
+        rate: float,
+        state: list[Array],
+        factors: Array | None,
+        s: Array,
+    ) -> None:
         """Update a block of theta and of the state from the gradient g; s is scratch."""
         raise NotImplementedError
 
@@ -84,9 +96,9 @@ class Optimizer:
 class GradientDescent(Optimizer):
     """theta <- theta - rate * gradient: the update of the paper's introduction."""
 
-    def _update(self, theta, g, rate, state, s):
-        np.multiply(g, rate, out=s)
-        theta -= s
+    def _update(self, theta, g, rate, state, factors, s):
+        g = g if factors is None else np.multiply(g, factors, out=s)
+        self._axpy(g, theta, a=-rate)
 
 
 class Momentum(Optimizer):
@@ -110,15 +122,14 @@ class Momentum(Optimizer):
         self.momentum = momentum
         self.nesterov = nesterov
 
-    def _update(self, theta, g, rate, state, s):
+    def _update(self, theta, g, rate, state, factors, s):
         (v,) = state
-        np.multiply(g, rate, out=s)
+        g = g if factors is None else np.multiply(g, factors, out=s)
         v *= self.momentum
-        v -= s
+        self._axpy(g, v, a=-rate)
         if self.nesterov:
-            theta -= s
-            np.multiply(v, self.momentum, out=s)
-            theta += s
+            self._axpy(g, theta, a=-rate)
+            self._axpy(v, theta, a=self.momentum)
         else:
             theta += v
 
@@ -159,7 +170,7 @@ class Adam(Optimizer):
         self._e = self.epsilon / c
         super().step(theta, gradient, rate)
 
-    def _update(self, theta, g, rate, state, s):
+    def _update(self, theta, g, rate, state, factors, s):
         m, v = state
         axpy = self._axpy
         if self._decay_m != 1.0:
@@ -172,11 +183,9 @@ class Adam(Optimizer):
         np.sqrt(v, out=s)
         s += self._e
         np.divide(m, s, out=s)
-        if self._factors is None:
-            axpy(s, theta, a=-rate)
-        else:
-            s *= rate
-            theta -= s
+        if factors is not None:
+            s *= factors
+        axpy(s, theta, a=-rate)
 
 
 @cache

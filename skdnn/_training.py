@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -59,58 +59,75 @@ class Rows:
         self.X, self.Y, self.w, self.table = X, Y, w, table
         self.weight = float(len(Y) if w is None else np.sum(w, dtype=np.float64))
         self._X1: Array | None = None  # [1 X], the input with the ones that the core needs
-        self._memory: dict[str, Array] = {}
+        self._labels = Y  # where `take` puts those whose targets are in Y
+        self._gathered: dict[int, Rows] = {}
+        self._columns: dict[tuple[int, int], tuple[Array, Array, Array | None]] = {}
 
     def __len__(self) -> int:
         return len(self.Y)
 
     def load(self, at: Pass, rows: slice) -> tuple[Array, Array | None]:
         """Make the samples `rows` A[0] of a pass and return their Y and w."""
+        where = rows.start, rows.stop
+        if where in self._columns:
+            at.A1[0], Y, w = self._columns[where]
+            return Y, w
+        Y, w = self.targets(rows), None if self.w is None else self.w[rows]
         if self._X1 is None:
             at.read(self.X[rows])
-        else:
-            at.A1[0] = self._X1[rows].T
-        return self.targets(rows), None if self.w is None else self.w[rows]
+            return Y, w
+        at.A1[0] = self._X1[rows].T
+        if self.table is None:  # to make these views anew costs 1 us
+            self._columns[where] = at.A1[0], Y, w
+        return Y, w
 
     def targets(self, rows: slice = slice(None)) -> Array:
         """Return Y of the given rows, samples in columns."""
         Y = self.Y[rows]
-        return (Y if self.table is None else self._take("target", self.table, Y)).T
+        return (Y if self.table is None else np.take(self.table, Y, axis=0)).T
 
     def part(self, rows: slice) -> Rows:
         """Return the given rows, as views."""
         w = None if self.w is None else self.w[rows]
         part = Rows(self.X[rows], self.Y[rows], w, self.table)
         part._X1 = None if self._X1 is None else self._X1[rows]
+        part._labels = self._labels[rows]
         return part
 
-    def take(self, rows: Array) -> Rows:
+    def take(self, order: Array) -> Rows:
         """Return the given rows, gathered into memory that the next call uses again."""
         if issparse(self.X):
-            X, X1 = self.X[rows], None
-        else:
-            if self._X1 is None:
-                # A copy of X with the ones, to gather from. To gather first and then copy
-                # the batch beside ones took 1.08 times as long for 20-32-3 (25 pairs, 0.90
-                # to 1.20), 1.02 for 107-100-1 in float32, and 1.00 for wider networks.
-                self._X1 = np.empty((len(self), 1 + self.X.shape[1]), self.X.dtype)
-                self._X1[:, 0] = 1.0
-                self._X1[:, 1:] = self.X
-            X = X1 = self._take("X", self._X1, rows)
-        Y, table = self._take("Y", self.Y, rows), self.table
-        if table is not None:
-            Y, table = self._take("target", table, Y), None
-        part = Rows(X, Y, None if self.w is None else self._take("w", self.w, rows), table)
-        part._X1 = X1
-        return part
-
-    def _take(self, name: str, source: Array, rows: Array) -> Array:
-        """Return the given rows of `source`, in memory kept for them."""
-        memory = self._memory.get(name)
-        if memory is None or len(memory) < len(rows):
-            memory = self._memory[name] = np.empty((len(rows), *source.shape[1:]), source.dtype)
+            return Rows(
+                self.X[order], self.Y[order], None if self.w is None else self.w[order], self.table
+            )
+        if len(order) not in self._gathered:
+            self._gathered[len(order)] = self._room(len(order))
+        room = self._gathered[len(order)]
         # mode="clip" writes straight to `out`; the default goes through a buffer.
-        return np.take(source, rows, axis=0, out=memory[: len(rows)], mode="clip")
+        np.take(self._X1, order, axis=0, out=room._X1, mode="clip")
+        np.take(self.Y, order, axis=0, out=room._labels, mode="clip")
+        if self.table is not None:
+            np.take(self.table, room._labels, axis=0, out=room.Y, mode="clip")
+        if self.w is not None:
+            np.take(self.w, order, axis=0, out=room.w, mode="clip")
+        return room
+
+    def _room(self, n: int) -> Rows:
+        """Return memory for n rows with their ones; fewer have a part of it."""
+        if self._gathered:
+            return self._gathered[max(self._gathered)].part(slice(0, n))
+        # A copy of X with the ones, to gather from. To gather first and then copy the batch
+        # beside ones took 1.08 times as long for 20-32-3 (25 pairs, 0.90 to 1.20), 1.02 for
+        # 107-100-1 in float32, and 1.00 for wider networks.
+        self._X1 = np.empty((len(self), 1 + self.X.shape[1]), self.X.dtype)
+        self._X1[:, 0] = 1.0
+        self._X1[:, 1:] = self.X
+        X1 = np.empty_like(self._X1[:n])
+        labels = np.empty_like(self.Y[:n])
+        Y = labels if self.table is None else np.empty((n, len(self.table)), self.table.dtype)
+        room = Rows(X1[:, 1:], Y, None if self.w is None else np.zeros_like(self.w[:n]))
+        room._X1, room._labels = X1, labels
+        return room
 
 
 class Objective:
@@ -147,6 +164,7 @@ class Objective:
         self.rows, self.loss, self.alpha, self.batch_size = rows, loss, alpha, batch_size
         self.dropout = any(dropout)
         theta, sizes = parameters.theta, parameters.sizes
+        self.dtype = theta.dtype
         N = min(max(batch_size, 1), CHUNK)
         row = (1 + sizes[0] + 6 * sizes[-1]) * theta.itemsize
         batches = min(MOST_BATCHES, BLOCK // (row * N), -(-len(rows) // N))
@@ -162,6 +180,7 @@ class Objective:
         self.gradient = parameters.like(np.empty_like(theta))
         self._part: Parameters | None = None
         self.axpy = get_blas_funcs("axpy", dtype=theta.dtype)
+        self._cut: dict[tuple[int, int, bool], list[tuple[Pass, slice]]] = {}
 
     def threads(self) -> AbstractContextManager[None]:
         """Return the context to train in: BLAS on one thread, where that is as fast."""
@@ -174,15 +193,27 @@ class Objective:
 
     def value(self, parameters: Parameters) -> float:
         """Return J at the given parameters, without dropout."""
-        total = 0.0
-        for at, part in self._parts(slice(0, len(self.rows))):
+        total, n = 0.0, len(self.rows)
+        workspace = self._judging()
+        for start in range(0, n, workspace.N):
+            part = slice(start, min(start + workspace.N, n))
+            at = workspace.over(part.stop - start)
             Y, w = self.rows.load(at, part)
-            for d in at.D:
-                if d is not None:
-                    d.fill(1.0)
             forward(parameters, at, self.loss)
             total += self.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work)
         return total / self.rows.weight + self.penalty(parameters)
+
+    def _judging(self) -> Workspace:
+        """Return the arrays to find J with: without dropout, and with room for many rows.
+
+        Short rows by the half megabyte, not the batch, took half of the time for 20-32-3.
+        """
+        sizes, g, N, dtype = self.workspace.sizes, self.workspace.g, self.workspace.N, self.dtype
+        row = (1 + sizes[0] + 2 * (1 + max(sizes)) + 6 * sizes[-1]) * dtype.itemsize
+        most = min(BLOCK // row, CHUNK)
+        if most <= N and not self.dropout:
+            return self.workspace
+        return Workspace(sizes, g, max(most, N), dtype, backward=False)
 
     def epoch(
         self,
@@ -229,7 +260,7 @@ class Objective:
         rows = self.rows if rows is None else rows
         N = self.rows.weight * (batch.stop - batch.start) / len(self.rows)
         total, target = 0.0, self.gradient
-        for at, part in self._parts(batch, keeps_outputs):
+        for at, part in self._parts(batch.start, batch.stop, keeps_outputs):
             Y, w = rows.load(at, part)
             if self.dropout and rng is not None:
                 draw_dropout(at, rng)
@@ -248,15 +279,19 @@ class Objective:
                 self.axpy(W, dW, a=a)
         return total
 
-    def _parts(self, batch: slice, keeps_outputs: bool = False) -> Iterator[tuple[Pass, slice]]:
+    def _parts(
+        self, start: int, stop: int, keeps_outputs: bool = False
+    ) -> list[tuple[Pass, slice]]:
         """Cut a batch into parts of at most the workspace's size, with their arrays."""
-        m = self.workspace.N
-        if keeps_outputs:
-            yield self.workspace.over(batch.stop - batch.start, batch.start), batch
-            return
-        for i in range(batch.start, batch.stop, m):
-            part = slice(i, min(i + m, batch.stop))
-            yield self.workspace.over(part.stop - i), part
+        key = start, stop, keeps_outputs
+        if key not in self._cut:
+            m = self.workspace.N
+            cuts = [slice(i, min(i + m, stop)) for i in range(start, stop, m)]
+            self._cut[key] = [
+                (self.workspace.over(cut.stop - cut.start, cut.start if keeps_outputs else 0), cut)
+                for cut in cuts
+            ]
+        return self._cut[key]
 
     def _second_gradient(self) -> Parameters:
         if self._part is None:
