@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import train_test_split
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
@@ -133,12 +133,12 @@ def batch_rows(n: int) -> int:
 
 
 def n_epochs(n: int) -> int:
-    """Return the epochs of 2,000 steps, from 16 up to 40 epochs or 500 steps.
+    """Return the epochs of 4,000 steps, from 16 up to 80 epochs or 1,000 steps.
 
     A full batch has 200: Adam, near a perfect fit, blows up what was rounded differently.
     """
     steps = ceil(n / batch_rows(n))
-    return 200 if steps == 1 else min(max(ceil(2000 / steps), 16), max(40, ceil(500 / steps)))
+    return 200 if steps == 1 else min(max(ceil(4000 / steps), 16), max(80, ceil(1000 / steps)))
 
 
 MEMORY_LIMIT = 64 * 2**20  # bytes of work space for a forward pass
@@ -736,8 +736,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                     state.sharpness = judge.factor()
             if refits and state.best_epoch and not (state.stopped or state.interrupted):
                 tasks.over(given, *everything[1:], rows=None)
-                state, objective = self._refit(state, objective, *everything, goes_on, tasks)
-            self._finish(state, objective, plan)
+                refitted = self._refit(state, *everything, goes_on, tasks)
+                if refitted is not None:
+                    (state, objective), (X, y, w) = refitted, everything
+            self._finish(state, objective, plan, (X, y, w))
             tasks.end(state)
         finally:
             del self._run
@@ -752,59 +754,35 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     ) -> None:
         """Train `n_estimators` networks in the same coordinates, each from its own seed.
 
-        Where there is early stopping, member i holds out the i-th of as many folds, and
-        is not refitted: the other members have learnt those rows.
+        The seed decides the first weights, the order and what early stopping holds out.
         """
-        n = len(y) if w is None else np.count_nonzero(w)
-        folds = np.full(len(y), -1)
-        if held_out is None and self.solver != "lbfgs" and self._value("early_stopping", n):
-            folds = self._folds(y, w)
         seeds = np.random.default_rng(self._seed).integers(2**31 - 1, size=self.n_estimators)
         members = []
-        for i, seed in enumerate(seeds.tolist()):
+        for seed in seeds.tolist():
             member = copy(self)
             member.n_estimators, member.random_state = 1, seed
             member._seed = int(check_random_state(seed).randint(2**31 - 1))
             parameters = self._network.parameters
             member._network = self._network.with_theta(np.empty_like(parameters.theta))
             member._initialize(member._network.parameters)
-            fold = np.flatnonzero(folds == i)
-            if len(fold):
-                rest = np.flatnonzero(folds != i)
-                validation = X[fold], y[fold], None if w is None else w[fold]
-                data = X[rest], y[rest], None if w is None else w[rest]
-                member._train(*data, validation, False, _safe_indexing(given, rest))
-            else:
-                member._train(X, y, w, held_out, False, given)
+            member._train(X, y, w, held_out, False, given)
             members.append(member)
         self.estimators_ = members
         self.n_iter_ = max(member.n_iter_ for member in members)
         del self._network
 
-    def _folds(self, y: NDArray[Any], w: Array | None) -> NDArray[np.intp]:
-        """Return the fold of every row, stratified by class; -1 for a row of weight 0."""
-        rows = np.arange(len(y)) if w is None else np.flatnonzero(w)
-        rows = np.random.default_rng(self._seed).permutation(rows)
-        strata = self._strata(y[rows], len(rows) // self.n_estimators)
-        if strata is not None:
-            rows = rows[np.argsort(strata, kind="stable")]
-        folds = np.full(len(y), -1)
-        folds[rows] = np.arange(len(rows)) % self.n_estimators
-        return folds
-
     def _refit(
         self,
         found: State,
-        searched: Objective,
         X: Any,
         y: NDArray[Any],
         w: Array | None,
         goes_on: bool,
         tasks: Tasks,
-    ) -> tuple[State, Objective]:
+    ) -> tuple[State, Objective] | None:
         """Train on all rows, from the same start, for the epochs that were found the best.
 
-        If that is stopped or interrupted, what was found stays.
+        If that is stopped or interrupted, return None: what was found stays.
         """
         plan = replace(
             self._make_plan(len(y)),
@@ -816,7 +794,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         objective = self._make_objective(X, y, w, plan)
         train(state, objective, plan, None, *tasks.epochs(state, "refit epoch"))
         if state.stopped or state.interrupted:
-            return found, searched
+            return None
         for name in ("validation_loss", "validation_score"):
             setattr(state.curves, name, getattr(found.curves, name))
         state.best_score, state.best_epoch = found.best_score, found.best_epoch
@@ -903,18 +881,19 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             "_run": None,
         }
 
-    def _finish(self, state: State, objective: Objective, plan: Plan) -> None:
-        """Set the fitted attributes."""
+    def _finish(self, state: State, objective: Objective, plan: Plan, data: Any) -> None:
+        """Set the fitted attributes; `data` are the X, y and w of the objective."""
         curves = state.curves
         final = state.final()
-        self._network = self._network.with_theta(
-            final.theta if state.sharpness == 1.0 else sharpened(final, state.sharpness).theta
-        )
+        if state.sharpness != 1.0:
+            final = sharpened(final, state.sharpness)
+        self._network = self._network.with_theta(final.theta).astype(self._dtype)
+        if objective.dtype != self._dtype:
+            objective = self._make_objective(*data, plan)
         self.n_iter_ = state.epoch
         self.t_ = state.samples
         with np.errstate(over="ignore"):
             self.loss_ = objective.value(self._network.parameters) * plan.unit
-        self._network = self._network.astype(self._dtype)
         self.loss_curve_ = curves.loss
         self.learning_rate_curve_ = curves.learning_rate
         self.validation_loss_curve_ = curves.validation_loss or None
@@ -961,7 +940,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             state = self._make_state(goes_on)
             objective = self._make_objective(X, y, w, plan)
             train(state, objective, plan, None)
-            self._finish(state, objective, plan)
+            self._finish(state, objective, plan, (X, y, w))
             self._state = state
         return self
 

@@ -75,7 +75,7 @@ whenever `n_iter_no_change` epochs bring no improvement, down to 1e-6.""",
         """\
 The most epochs (passes over the rows) or, with 'lbfgs', iterations. 'auto' is 200 for
 'gd', 'lbfgs' and rows that make one mini-batch, and otherwise the epochs that make
-2,000 steps, but at least 16, and at most 40 unless they make fewer than 500 steps.""",
+4,000 steps, but at least 16, and at most 80 unless they make fewer than 1,000 steps.""",
     ),
     "shuffle": (
         "bool",
@@ -199,10 +199,10 @@ that clipping. A sparse X keeps its zeros, and is not clipped.""",
     "n_estimators": (
         "int",
         """\
-With k > 1, k networks in the same coordinates, each from its own seed; under early
-stopping each holds out another one of k folds of the rows, and none is refitted. The
-mean of their raw outputs predicts. They are ``estimators_``; `partial_fit`,
-`warm_start` and the attributes of a single network, such as ``coefs_``, need k = 1.""",
+With k > 1, k networks in the same coordinates, each from its own seed, which decides its
+first weights and which rows it holds out to stop early. The mean of their raw outputs
+predicts. They are ``estimators_``; `partial_fit`, `warm_start` and the attributes of a
+single network, such as ``coefs_``, need k = 1.""",
     ),
     "precision": (
         "{'auto', 'single'} or None",

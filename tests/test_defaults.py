@@ -10,6 +10,7 @@ from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn._base import HELD_OUT_FROM, batch_rows, n_epochs
 from skdnn._training import HeldOut, Rows
 from skdnn.losses import BinaryCrossEntropy
+from skdnn.verify import gradients
 
 ESTIMATORS = [DNNRegressor, DNNBinaryClassifier, DNNClassifier]
 rng = np.random.default_rng(0)
@@ -79,7 +80,7 @@ def test_mini_batches_are_equal_and_epochs_within_their_limits(n):
     size = batch_rows(n)
     assert 1 <= size <= max(64, 2 * n**0.5)
     assert size * -(-n // size) - n < -(-n // size)  # the last one lacks less than one row each
-    assert 16 <= n_epochs(n) <= 250
+    assert 16 <= n_epochs(n) <= 500
 
 
 def test_calibration_finds_the_scale_that_the_outputs_were_drawn_with():
@@ -164,3 +165,10 @@ def test_a_fit_may_go_on_in_another_precision():
     assert not np.array_equal(first, first.astype(np.float32))
     assert model.loss_ < before
     assert np.isfinite(model.partial_fit(X, Y).predict(X)).all()
+
+
+@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_the_loss_of_a_fit_in_single_precision_is_that_of_its_weights_in_double(Estimator, refit):
+    model = Estimator(random_state=0, refit=refit, early_stopping=refit).fit(X, Y)
+    assert gradients(model, X, Y).cost == pytest.approx(model.loss_ / model._unit(), rel=1e-14)
