@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,9 +16,10 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
-from skdnn._base import PLAIN, BaseDNN, Real
+from skdnn._base import BaseDNN
 from skdnn._docs import documented
 from skdnn._scaling import target_scale
+from skdnn._settings import PLAIN
 from skdnn.activations import Array
 from skdnn.losses import (
     AbsoluteError,

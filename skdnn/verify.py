@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from skdnn import activations, losses
 from skdnn._base import BaseDNN
-from skdnn._training import Objective, Rows
+from skdnn._objective import Objective, Rows
 from skdnn.activations import Array
 from skdnn.network import Parameters
 

@@ -7,8 +7,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_
 from sklearn.exceptions import ConvergenceWarning
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
-from skdnn._base import HELD_OUT_FROM, batch_rows, n_epochs
-from skdnn._training import HeldOut, Rows
+from skdnn._objective import HeldOut, Rows
+from skdnn._settings import HELD_OUT_FROM, batch_rows, n_epochs
 from skdnn.losses import BinaryCrossEntropy
 from skdnn.verify import gradients
 

@@ -42,8 +42,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import skdnn
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn._objective import Objective
 from skdnn._optimizers import Adam
-from skdnn._training import Objective
 from skdnn.network import forward
 
 try:
