@@ -1,4 +1,4 @@
-"""The door to scikit-learn: validation, targets, fitting, fitted attributes, prediction."""
+"""The door to scikit-learn: validation, targets, and a fit with all its stages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import check_scoring
@@ -265,9 +266,11 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
         state.begin()
         return state
 
-    def _make_objective(self, X: Any, y: NDArray[Any], w: Array | None, plan: Plan) -> Objective:
+    def _make_objective(
+        self, X: Any, y: NDArray[Any], w: Array | None, plan: Plan, once: bool = False
+    ) -> Objective:
         return Objective(
-            self._make_rows(X, y, w),
+            self._make_rows(X, y, w, once),
             self._network.parameters,
             self._network.g,
             self._network.loss,
@@ -276,12 +279,28 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
             self._dropout_rates(),
         )
 
-    def _make_rows(self, X: Any, y: NDArray[Any], w: Array | None) -> Rows:
-        """Return data in the network's coordinates."""
+    def _make_rows(self, X: Any, y: NDArray[Any], w: Array | None, once: bool = False) -> Rows:
+        """Return data in the network's coordinates.
+
+        If they are to be read `once` only, X is brought there when it is read.
+        """
         dtype = self._network.parameters.theta.dtype
         Y, table = self._encode(y, dtype)
         w = self._weigh(y, w, dtype)
-        return Rows(self._network_inputs(X), Y, None if w is None else w.astype(dtype), table)
+        w = None if w is None else w.astype(dtype)
+        prepare = self._network_inputs
+        if issparse(X):
+            return Rows(prepare(X), Y, w, table)
+        if self._scaler is None and X.dtype == dtype:
+            return Rows(X, Y, w, table)
+        if once:
+            return Rows(X, Y, w, table, prepare=prepare)
+        X1 = np.empty((len(y), 1 + X.shape[1]), dtype)
+        X1[:, 0] = 1.0
+        for start in range(0, len(y), CHUNK):
+            part = slice(start, start + CHUNK)
+            X1[part, 1:] = prepare(X[part])
+        return Rows(X1[:, 1:], Y, w, table, X1)
 
     def _training_dtype(self, n: int) -> Any:
         """Return the type to train n rows in; what "auto" has scaled fits into float32."""
@@ -481,7 +500,7 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
             final = sharpened(final, state.sharpness)
         self._network = self._network.with_theta(final.theta).astype(self._dtype)
         if objective.dtype != self._dtype:
-            objective = self._make_objective(*data, plan)
+            objective = self._make_objective(*data, plan, once=True)
         self.n_iter_ = state.epoch
         self.t_ = state.samples
         with np.errstate(over="ignore"):

@@ -99,7 +99,8 @@ def _moments(X: Any, w: Array | None) -> tuple[Array, Array]:
         # What rounding leaves of a constant column is not a deviation.
         variance[variance < 1e-10 * square] = 0.0
     else:
-        variance = np.square(X - mean).T @ ones / W
+        parts = (slice(start, start + 1024) for start in range(0, len(X), 1024))
+        variance = sum(np.square(X[part] - mean).T @ ones[part] for part in parts) / W
         variance[variance < 1e-20 * np.square(mean)] = 0.0
     return mean.astype(X.dtype), _positive(np.sqrt(variance)).astype(X.dtype)
 

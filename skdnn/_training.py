@@ -1,4 +1,4 @@
-"""Training: the objective, its gradient over mini-batches, and the loop of epochs.
+"""Training: the loop of epochs over an objective, and when it ends.
 
 What evolves in a fit stands in one object, :class:`State`; what is fixed in another,
 :class:`Plan`. `train` and `train_lbfgs` take both and leave the final weights in the

@@ -127,7 +127,7 @@ class Workspace:
         hidden = max(sizes[1:L], default=0)
         in_place = [layer is not None and layer.in_place for layer in self.g] + [False]
         shared = [self._with_ones(hidden, dtype) for _ in range(min(2, L - 1))]
-        self._x = np.empty(0, dtype)
+        self._x: Array | None = None
         self._a: list[Any] = [None]
         self._z: list[Any] = [None]
         self._dz: list[Any] = [None]
@@ -149,6 +149,13 @@ class Workspace:
         ]
         self.work = np.empty_like(self.outputs)
         self._passes: dict[tuple[int, int], Pass] = {}
+
+    def inputs(self) -> Array:
+        """Return [1 X] for N rows, of which `Pass.read` fills X; a sparse X needs none."""
+        if self._x is None:
+            self._x = np.empty((self.N, 1 + self.sizes[0]), self.outputs.dtype)
+            self._x[:, 0] = 1.0
+        return self._x
 
     def _with_ones(self, n: int, dtype: Any) -> Array:
         """Return memory for A1 of n units: N ones, then A; a smaller pass reads fewer."""
@@ -198,20 +205,18 @@ class Pass:
             self.dZ[L] = workspace._dz[L][: n[L] * N].reshape(n[L], N)
         # One output: W^T dZ is an outer product, which BLAS takes 2 to 4 times as long for.
         self.product = [np.multiply if n_l == 1 else np.matmul for n_l in n]
-        self._workspace = workspace
+        self._workspace, self._rows = workspace, None
 
     def read(self, rows: Any) -> None:
         """Make N rows, an array or a CSR matrix of shape (N, n[0]), the input A[0]."""
         if issparse(rows):
             self.A1[0] = SparseColumns(rows)
             return
-        n = self._workspace.sizes[0]
-        if not len(self._workspace._x):
-            self._workspace._x = np.empty(self._workspace.N * (1 + n), rows.dtype)
-        A1 = self._workspace._x[: self.N * (1 + n)].reshape(self.N, 1 + n)
-        A1[:, 0] = 1.0
-        A1[:, 1:] = rows
-        self.A1[0], self.A[0] = A1.T, A1.T[1:]
+        if self._rows is None:
+            X1 = self._workspace.inputs()[: self.N]
+            self._rows, self._A1 = X1[:, 1:], X1.T
+        self._rows[...] = rows
+        self.A1[0], self.A[0] = self._A1, self._A1[1:]
 
 
 def forward(parameters: Parameters, at: Pass, loss: Loss) -> None:
