@@ -326,7 +326,8 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
         self._run = Run((X, y, w, held_out), goes_on)
         try:
             max_iter = self._value("max_iter", len(y))
-            tasks = Tasks(self, max_epochs=max_iter * (2 if refits else 1))
+            most = 1.0 + self._stretch(1.0) if refits else 1.0
+            tasks = Tasks(self, max_epochs=ceil(most * max_iter))
             # A checkpoint has set the seed by now, which decides what is held out.
             if splits:
                 (X, y, w), held_out, rows = self._split(X, y, w)
@@ -393,11 +394,15 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
     ) -> tuple[State, Objective] | None:
         """Train on all rows, from the same start, for the epochs that were found the best.
 
-        If that is stopped or interrupted, return None: what was found stays.
+        With max_iter="auto" they are stretched, and the schedule with them. If the refit is
+        stopped or interrupted, return None: what was found stays.
         """
+        plan = self._make_plan(len(y))
+        stretch = self._stretch(found.best_epoch / plan.max_iter)
         plan = replace(
-            self._make_plan(len(y)),
-            epochs=found.best_epoch,
+            plan,
+            epochs=round(stretch * found.best_epoch),
+            max_iter=round(stretch * plan.max_iter),
             n_iter_no_change=np.inf,
             warns=False,
         )

@@ -75,7 +75,8 @@ whenever `n_iter_no_change` epochs bring no improvement, down to 1e-6.""",
         """\
 The most epochs (passes over the rows) or, with 'lbfgs', iterations. 'auto' is 200 for
 'gd', 'lbfgs' and rows that make one mini-batch, and otherwise the epochs that make
-4,000 steps, but at least 16, and at most 80 unless they make fewer than 1,000 steps.""",
+4,000 steps, but at least 16, and at most 80 unless they make fewer than 1,000 steps; a
+`refit` then takes up to 2.5 times as many as the best, if that was the last.""",
     ),
     "shuffle": (
         "bool",
@@ -187,7 +188,9 @@ scikit-learn. 'auto' is 'loss'.""",
         "bool or 'auto'",
         """\
 Whether early stopping is followed by a fit on all rows, for as many epochs as were
-the best. Has no effect with X_val. 'auto' is True for 'sgd' and 'adam'.""",
+the best, or, if `max_iter` is 'auto', for 1 + 1.5 best_n_iter_ / max_iter times as many
+at the same pace of the schedule. Has no effect with X_val. 'auto' is True for 'sgd' and
+'adam'.""",
     ),
     "scale_inputs": (
         "{'standard', 'clipped', 'robust'} or None",

@@ -95,6 +95,10 @@ RATES_OF_OLD = ("constant", "invscaling", "adaptive")
 
 
 MARGIN = 50  # steps that n_iter_no_change="auto" grants beyond its share
+# What a refit takes more epochs by, where the best one was the last: a network that still
+# got better then has more to gain. On multiclass sets it made 0.97 of the errors, on binary
+# ones too, for 1.3 times the time of all fits (8 splits); by 1.0 0.99, and by 2.0 0.97 again.
+LONGER = 1.5
 
 
 def batch_rows(n: int) -> int:
@@ -265,6 +269,13 @@ class Settings(BaseEstimator, metaclass=ABCMeta):
         """Return a parameter's value for n rows, whether given or left to "auto"."""
         value = getattr(self, name)
         return AUTO[name](self.solver, n) if isinstance(value, str) and value == "auto" else value
+
+    def _stretch(self, share: float) -> float:
+        """Return how many times as long a refit is, of a best epoch at `share` of max_iter.
+
+        A max_iter that the user gave is kept to.
+        """
+        return 1.0 + LONGER * share if self.max_iter == "auto" else 1.0
 
     def _check_parameters(self, X_val: Any = None, y_val: Any = None) -> None:
         """Refuse what `_parameter_constraints` cannot express."""

@@ -172,3 +172,16 @@ def test_a_fit_may_go_on_in_another_precision():
 def test_the_loss_of_a_fit_in_single_precision_is_that_of_its_weights_in_double(Estimator, refit):
     model = Estimator(random_state=0, refit=refit, early_stopping=refit).fit(X, Y)
     assert gradients(model, X, Y).cost == pytest.approx(model.loss_ / model._unit(), rel=1e-14)
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_a_refit_is_stretched_by_how_late_the_best_epoch_came_where_max_iter_is_auto(Estimator):
+    most = n_epochs(len(Y))
+    stretched = Estimator(random_state=0).fit(X, Y)
+    factor = 1 + 1.5 * stretched.best_n_iter_ / most
+    assert stretched.n_iter_ == round(factor * stretched.best_n_iter_) > stretched.best_n_iter_
+    pace = np.arange(stretched.n_iter_) / round(factor * most)
+    rates = 0.05 * (1 + np.cos(np.pi * pace)) / 2
+    assert_allclose(stretched.learning_rate_curve_, rates)
+    kept_to = Estimator(random_state=0, max_iter=most).fit(X, Y)
+    assert kept_to.n_iter_ == kept_to.best_n_iter_ == stretched.best_n_iter_

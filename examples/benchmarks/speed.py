@@ -100,9 +100,9 @@ WORKLOADS = [
     Workload((107, 100, 1), 200, np.float64, 10000, 20),
     Workload((107, 100, 1), 200, np.float32, 10000, 40),
     Workload((8, 100, 100, 1), 200, np.float64, 10000, 20),
-    Workload((50, 256, 256, 256, 1), 256, np.float32, 5120, 10, "binary"),
-    Workload((784, 256, 128, 10), 256, np.float32, 5120, 10, "classes"),
-    Workload((128, 512, 512, 512, 10), 1024, np.float32, 5120, 10, "classes"),
+    Workload((50, 256, 256, 256, 1), 256, np.float32, 5120, 20, "binary"),
+    Workload((784, 256, 128, 10), 256, np.float32, 5120, 20, "classes"),
+    Workload((128, 512, 512, 512, 10), 1024, np.float32, 5120, 20, "classes"),
 ]
 OURS = {"regression": DNNRegressor, "binary": DNNBinaryClassifier, "classes": DNNClassifier}
 
@@ -379,11 +379,11 @@ def busy_machine() -> None:
     busy = fit_beside(X, y)
     neighbour.terminate()
     print(f"\nA fit beside a busy process takes {busy / idle:.2f} of its time alone.")
-    grid = {"learning_rate_init": [1e-3, 2e-3, 4e-3, 8e-3]}
+    grid = {"learning_rate_init": [1e-3, 2e-3, 3e-3, 4e-3, 6e-3, 8e-3]}
     model = OURS[work.kind].plain(**work.params())
 
     def search(n_jobs: int) -> Callable[[], Any]:
-        return lambda: GridSearchCV(model, grid, cv=2, n_jobs=n_jobs).fit(X, y)
+        return lambda: GridSearchCV(model, grid, cv=3, n_jobs=n_jobs).fit(X, y)
 
     search(2)()  # starts the processes
     ratio = seconds(search(1)) / seconds(search(2))
