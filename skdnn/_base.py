@@ -26,10 +26,10 @@ from sklearn.utils.validation import (
 
 from skdnn._callbacks import Run, Tasks
 from skdnn._fitted import Fitted
-from skdnn._objective import CHUNK, HeldOut, Objective, Rows, sharpened
+from skdnn._objective import BLOCK, CHUNK, HeldOut, Objective, Rows, sharpened
 from skdnn._scaling import SCALERS
 from skdnn._schedules import SCHEDULES
-from skdnn._settings import Settings
+from skdnn._settings import LONGER, Settings
 from skdnn._training import Curves, Plan, State, Validation, train, train_lbfgs
 from skdnn.activations import Array
 from skdnn.losses import Loss
@@ -297,8 +297,9 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
             return Rows(X, Y, w, table, prepare=prepare)
         X1 = np.empty((len(y), 1 + X.shape[1]), dtype)
         X1[:, 0] = 1.0
-        for start in range(0, len(y), CHUNK):
-            part = slice(start, start + CHUNK)
+        step = max(BLOCK // X[:1].nbytes, 1)  # rows, which stay in the cache meanwhile
+        for start in range(0, len(y), step):
+            part = slice(start, start + step)
             X1[part, 1:] = prepare(X[part])
         return Rows(X1[:, 1:], Y, w, table, X1)
 
@@ -326,7 +327,7 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
         self._run = Run((X, y, w, held_out), goes_on)
         try:
             max_iter = self._value("max_iter", len(y))
-            most = 1.0 + self._stretch(1.0) if refits else 1.0
+            most = 2.0 + LONGER if refits else 1.0
             tasks = Tasks(self, max_epochs=ceil(most * max_iter))
             # A checkpoint has set the seed by now, which decides what is held out.
             if splits:
@@ -394,11 +395,12 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
     ) -> tuple[State, Objective] | None:
         """Train on all rows, from the same start, for the epochs that were found the best.
 
-        With max_iter="auto" they are stretched, and the schedule with them. If the refit is
-        stopped or interrupted, return None: what was found stays.
+        They may be stretched, and the schedule with them. If the refit is stopped or
+        interrupted, return None: what was found stays.
         """
         plan = self._make_plan(len(y))
-        stretch = self._stretch(found.best_epoch / plan.max_iter)
+        scores = found.curves.validation_score[-found.epoch :][: found.best_epoch]
+        stretch = self._stretch([-score for score in scores], plan.max_iter)
         plan = replace(
             plan,
             epochs=round(stretch * found.best_epoch),

@@ -75,8 +75,8 @@ whenever `n_iter_no_change` epochs bring no improvement, down to 1e-6.""",
         """\
 The most epochs (passes over the rows) or, with 'lbfgs', iterations. 'auto' is 200 for
 'gd', 'lbfgs' and rows that make one mini-batch, and otherwise the epochs that make
-4,000 steps, but at least 16, and at most 80 unless they make fewer than 1,000 steps; a
-`refit` then takes up to 2.5 times as many as the best, if that was the last.""",
+3,000 steps, but at least 16, and at most 60 unless they make fewer than 750 steps; a
+`refit` may take up to 2.75 times as many.""",
     ),
     "shuffle": (
         "bool",
@@ -188,8 +188,9 @@ scikit-learn. 'auto' is 'loss'.""",
         "bool or 'auto'",
         """\
 Whether early stopping is followed by a fit on all rows, for as many epochs as were
-the best, or, if `max_iter` is 'auto', for 1 + 1.5 best_n_iter_ / max_iter times as many
-at the same pace of the schedule. Has no effect with X_val. 'auto' is True for 'sgd' and
+the best. If `max_iter` is 'auto', `scoring` the loss and that fell by a twentieth since
+half of these, it is for 1 + 1.75 best_n_iter_ / max_iter times as many, at as much
+slower a pace of the schedule. Has no effect with X_val. 'auto' is True for 'sgd' and
 'adam'.""",
     ),
     "scale_inputs": (
@@ -282,7 +283,10 @@ mini-batches its mean over the epoch's batches, each before its step, weighted b
         "The epoch whose weights are kept: the best under early stopping, else the last.",
     ),
     "learning_rate_curve_": ("list of float", "The learning rate at each epoch's first step."),
-    "n_iter_": ("int", "The number of epochs, or of iterations of 'lbfgs', of the last fit."),
+    "n_iter_": (
+        "int",
+        "The number of epochs, or of iterations of 'lbfgs', of the last fit or refit.",
+    ),
     "t_": ("int", "The number of training rows seen, over all epochs."),
     "n_layers_": ("int", "L + 1: the hidden layers, the input and the output."),
     "n_outputs_": ("int", "n[L], the number of output units."),

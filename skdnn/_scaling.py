@@ -35,9 +35,13 @@ class InputScaler:
         """Return X in the network's coordinates, of X's own dtype."""
         if issparse(X):
             return X @ diags_array(1.0 / self.scale)
-        Z = X / self.scale if self.center is None else (X - self.center) / self.scale
+        Z = X.copy() if self.center is None else X - self.center
+        Z /= self.scale
         if self.clip:
-            Z /= np.sqrt(1.0 + np.square(Z / 3.0))
+            root = Z / 3.0
+            np.square(root, out=root)
+            root += 1.0
+            Z /= np.sqrt(root, out=root)
         return Z
 
 
