@@ -18,8 +18,8 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-# Floating-point operations of a product, about a millisecond of one core. A choice: what a
-# second thread gains from here on has not been measured on free cores.
+# Floating-point operations of a product, about a millisecond of one core. On two free cores
+# a second thread made it 0.7 times as fast at 4e6, 1.1 at 2e7, 1.2 to 1.3 here and 1.7 at 5e8.
 LARGE_PRODUCT = 5e7
 
 _lock = threading.Lock()

@@ -39,6 +39,7 @@ import sklearn
 from scipy.sparse import random_array
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from threadpoolctl import threadpool_limits
 
 import skdnn
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
@@ -380,14 +381,44 @@ def busy_machine() -> None:
     neighbour.terminate()
     print(f"\nA fit beside a busy process takes {busy / idle:.2f} of its time alone.")
     grid = {"learning_rate_init": [1e-3, 2e-3, 3e-3, 4e-3, 6e-3, 8e-3]}
-    model = OURS[work.kind].plain(**work.params())
+    models = {"skdnn": OURS[work.kind].plain, "scikit-learn": MLPRegressor}
 
-    def search(n_jobs: int) -> Callable[[], Any]:
-        return lambda: GridSearchCV(model, grid, cv=3, n_jobs=n_jobs).fit(X, y)
+    def search(model: Any, n_jobs: int) -> Callable[[], Any]:
+        return lambda: GridSearchCV(model, grid, cv=5, n_jobs=n_jobs).fit(X, y)
 
-    search(2)()  # starts the processes
-    ratio = seconds(search(1)) / seconds(search(2))
-    print(f"GridSearchCV(n_jobs=2) is {ratio:.2f} times as fast as n_jobs=1.")
+    for name, make in models.items():
+        model = make(**work.params())
+        search(model, 2)()  # starts the processes
+        ratio = seconds(search(model, 1)) / seconds(search(model, 2))
+        print(f"GridSearchCV(n_jobs=2) is {ratio:.2f} times as fast as n_jobs=1 with {name}.")
+
+
+def product(n: int, N: int, dtype: Any) -> Callable[[], None]:
+    """Return a function that makes one product, as often as takes some milliseconds."""
+    W, A, Z = np.ones((n, n), dtype), np.ones((n, N), dtype), np.empty((n, N), dtype)
+
+    def run() -> None:
+        for _ in range(max(2 * 10**8 // (n * n * N), 5)):
+            np.matmul(W, A, out=Z)
+
+    return run
+
+
+def two_threads(pairs: int) -> None:
+    """Print what a second BLAS thread gains for one product of n x n by n x N."""
+    print("\n| n, N | operations | one thread / two, f64 | f32 |\n|---|---|---|---|")
+    for n, N in (64, 100), (100, 200), (150, 256), (200, 256), (256, 256), (400, 400), (512, 1024):
+        cells = []
+        for dtype in np.float64, np.float32:
+            run, ratios = product(n, N, dtype), []
+            for _ in range(pairs):
+                times = []
+                for threads in 1, 2:
+                    with threadpool_limits(threads, user_api="blas"):
+                        times.append(seconds(run))
+                ratios.append(times[0] / times[1])
+            cells.append(f"{statistics.median(ratios):.2f}")
+        print(f"| {n}, {N} | {2 * n * n * N:.0e} | {' | '.join(cells)} |", flush=True)
 
 
 def machine() -> None:
@@ -412,7 +443,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--only", type=int, nargs="+", default=list(range(len(WORKLOADS))))
-    tables = ["dense", "fits", "predict", "start", "profile", "busy"]
+    tables = ["dense", "fits", "predict", "start", "profile", "busy", "threads"]
     parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: on a busy machine")
     args = parser.parse_args()
@@ -433,6 +464,8 @@ def main() -> None:
     if "busy" in args.tables:
         clock = CLOCKS["wall"]  # of all processes
         busy_machine()
+    if "threads" in args.tables:
+        two_threads(args.pairs)
 
 
 if __name__ == "__main__":
