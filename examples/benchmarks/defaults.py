@@ -21,14 +21,19 @@ for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
 import argparse
 import pathlib
 import time
+import warnings
 
 import numpy as np
 from sklearn import datasets
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn._settings import batch_rows, n_epochs
+
+# A constant rate has not converged where a cosine has come to its end.
+warnings.simplefilter("ignore", ConvergenceWarning)
 
 SEED = "random_state"  # an offset to the split's number
 EPOCHS = "max_iter"  # a multiple of the default's
