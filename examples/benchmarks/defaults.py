@@ -7,7 +7,9 @@ the same splits; the error has 0.001 added. The row "another seed" shows what ch
 Run ``python examples/benchmarks/defaults.py`` for scikit-learn's bundled sets, and
 ``--data FOLDER`` for a folder of .npz files with X and y (float y: regression).
 ``--only wider narrower`` takes some variants, ``--splits 4`` is the number of splits.
-``--cost`` prints instead what a default fit does, and how long it takes, by rows.
+``--cost`` prints instead what a default fit does, and how long it takes, by rows;
+``--peers`` how the defaults do against scikit-learn's MLP behind scalers and its gradient
+boosting, on splits of their own.
 """
 
 # mypy: ignore-errors
@@ -22,12 +24,18 @@ import argparse
 import pathlib
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn import datasets
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn._settings import batch_rows, n_epochs
@@ -84,18 +92,38 @@ def suite(folder):
             yield file.stem, stored["X"], stored["y"]
 
 
-def measure(X, y, seed, changed):
-    """Return error, log loss (nan for regression) and seconds of one fit, or None."""
-    task = task_of(y)
-    if task == "regression" and "calibrate" in changed:
-        return None
-    rows = {"train_size": min(4000, int(0.75 * len(y))), "test_size": min(4000, len(y) // 4)}
-    X, X_test, y, y_test = train_test_split(X, y, random_state=seed, **rows)
+def changed_estimator(task, n, seed, changed):
+    """Return the estimator of a task for n rows with some defaults changed."""
     params = {**changed, SEED: seed + changed.get(SEED, 0)}
     if EPOCHS in changed:
-        params[EPOCHS] = max(1, round(changed[EPOCHS] * n_epochs(len(y))))
+        params[EPOCHS] = max(1, round(changed[EPOCHS] * n_epochs(n)))
+    return ESTIMATORS[task](**params)
+
+
+def mlp(task, n, seed):
+    """Return scikit-learn's network behind a scaler of the columns, and of the target."""
+    network = MLPRegressor if task == "regression" else MLPClassifier
+    model = make_pipeline(StandardScaler(), network(random_state=seed))
+    if task == "regression":
+        return TransformedTargetRegressor(model, transformer=StandardScaler())
+    return model
+
+
+def boosting(task, n, seed):
+    """Return scikit-learn's gradient boosting."""
+    if task == "regression":
+        return HistGradientBoostingRegressor(random_state=seed)
+    return HistGradientBoostingClassifier(random_state=seed)
+
+
+def measure(X, y, seed, make, stratified=False):
+    """Return error, log loss (nan for regression) and seconds of one fit."""
+    task = task_of(y)
+    rows = {"train_size": min(4000, int(0.75 * len(y))), "test_size": min(4000, len(y) // 4)}
+    strata = y if stratified and task != "regression" else None
+    X, X_test, y, y_test = train_test_split(X, y, random_state=seed, stratify=strata, **rows)
     start = time.process_time()
-    model = ESTIMATORS[task](**params).fit(X, y)
+    model = make(task, len(y), seed).fit(X, y)
     seconds = time.process_time() - start
     error = 1.0 - model.score(X_test, y_test)
     loss = np.nan
@@ -119,26 +147,58 @@ def main():
     parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--cost", action="store_true")
+    parser.add_argument("--peers", action="store_true")
     args = parser.parse_args()
     if args.cost:
         return cost()
     sets = list(suite(args.data))
+    if args.peers:
+        return peers(sets, range(args.splits))
     splits = range(100, 100 + args.splits)
     seen = {}
-    measure(*sets[0][1:], 0, {})  # what only a first fit pays for
+    measure(*sets[0][1:], 0, partial(changed_estimator, changed={}))  # the first pays for more
     print(f"{len(sets)} sets, {args.splits} splits\n")
     print(f"| change | {' | '.join(ESTIMATORS)} | time |\n|---|---|---|---|---|")
     for variant in ["none", *args.only]:
         ratios = {task: [] for task in ESTIMATORS}
+        changed = VARIANTS.get(variant, {})
+        make = partial(changed_estimator, changed=changed)
         for name, X, y in sets:
-            runs = [measure(X, y, seed, VARIANTS.get(variant, {})) for seed in splits]
-            if runs[0] is None:
+            if task_of(y) == "regression" and "calibrate" in changed:
                 continue
-            mean = np.add(np.mean(runs, axis=0), (1e-3, 0.0, 0.0))
+            mean = mean_of([measure(X, y, seed, make) for seed in splits])
             ratios[task_of(y)].append(mean / seen.setdefault(name, mean))
         cells = [cell(rows) for rows in ratios.values()]
         time_ratio = geometric_mean([row for rows in ratios.values() for row in rows])[2]
         print(f"| {variant} | {' | '.join(cells)} | {time_ratio:.2f} |", flush=True)
+
+
+def mean_of(runs):
+    """Return the means over splits; an error of 0 must not make a ratio of 0."""
+    return np.add(np.mean(runs, axis=0), (1e-3, 0.0, 0.0))
+
+
+def peers(sets, splits):
+    """Print the defaults, one network and five, divided by what else there is."""
+    made = {"ours": {}, "ours, five networks": {SEED: 0, "n_estimators": 5}}
+    makers = {name: partial(changed_estimator, changed=c) for name, c in made.items()}
+    makers |= {"MLP, standardised": mlp, "HistGradientBoosting": boosting}
+    results = {name: {task: [] for task in ESTIMATORS} for name in makers}
+    for _, X, y in sets:
+        for name, make in makers.items():
+            runs = [measure(X, y, seed, make, stratified=True) for seed in splits]
+            results[name][task_of(y)].append(mean_of(runs))
+    print(
+        f"| {len(sets)} sets, {len(splits)} splits | {' | '.join(ESTIMATORS)} |\n|---|---|---|---|"
+    )
+    for ours in made:
+        for theirs in set(makers) - set(made):
+            cells = []
+            for task in ESTIMATORS:
+                ratios = np.array(results[ours][task]) / results[theirs][task]
+                ratios[:, 0] = np.clip(ratios[:, 0], 0.1, 10.0)
+                cells.append(f"{cell(list(ratios))} in {geometric_mean(ratios)[2]:.2f} of the time")
+            print(f"| {ours} / {theirs} | {' | '.join(cells)} |")
 
 
 def cost():
