@@ -302,6 +302,20 @@ def test_a_refit_goes_on_without_a_second_search(path, k):
     assert n_epochs == searched.best_n_iter_ - (k - 1) // 2 * 2
 
 
+def test_a_stretched_refit_goes_on_at_its_own_pace(path):
+    params = dict(FITS["average"], early_stopping=True, refit=True, scoring="loss", max_iter="auto")
+    seen = []
+
+    def third(context):
+        seen.extend([context] if context.task_name == "refit epoch" else [])
+        return len(seen) == 3
+
+    crashed(path, third, **params)
+    resumed = fit([Checkpoint(path, every=2)], **params)
+    assert resumed.n_iter_ > resumed.best_n_iter_
+    assert_bitwise(resumed, fit(**params))
+
+
 def test_a_fit_goes_on_from_the_last_multiple_of_every(path):
     crashed(path, epoch(9), every=4)
     assert epochs_run([Checkpoint(path, every=4)])[1] == 12 - 8
