@@ -17,7 +17,7 @@ from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import (
     _check_sample_weight,
     column_or_1d,
@@ -298,8 +298,7 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
         X1 = np.empty((len(y), 1 + X.shape[1]), dtype)
         X1[:, 0] = 1.0
         step = max(BLOCK // X[:1].nbytes, 1)  # rows, which stay in the cache meanwhile
-        for start in range(0, len(y), step):
-            part = slice(start, start + step)
+        for part in gen_batches(len(y), step):
             X1[part, 1:] = prepare(X[part])
         return Rows(X1[:, 1:], Y, w, table, X1)
 
@@ -327,7 +326,7 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
         self._run = Run((X, y, w, held_out), goes_on)
         try:
             max_iter = self._value("max_iter", len(y))
-            most = 2.0 + LONGER if refits else 1.0
+            most = 2.0 + LONGER * self._may_stretch() if refits else 1.0
             tasks = Tasks(self, max_epochs=ceil(most * max_iter))
             # A checkpoint has set the seed by now, which decides what is held out.
             if splits:
@@ -341,10 +340,13 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
             if self.solver == "lbfgs":
                 train_lbfgs(state, objective, plan, *hooks)
             else:
-                validation = None if held_out is None else self._make_validation(*held_out)
+                validation = None
+                if held_out is not None:
+                    held_rows = self._make_rows(*held_out)
+                    validation = self._make_validation(held_rows, *held_out)
                 train(state, objective, plan, validation, *hooks)
                 if stops and self._calibrates() and np.isfinite(state.final().theta).all():
-                    judge = self._make_held_out(*held_out)
+                    judge = self._make_held_out(held_rows)
                     judge.loss(state.final())
                     state.sharpness = judge.factor()
             if refits and state.best_epoch and not (state.stopped or state.interrupted):
@@ -449,24 +451,24 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
     def _strata(self, y: NDArray[Any], n_val: int) -> NDArray[Any] | None:
         return None
 
-    def _make_held_out(self, X: Any, y: NDArray[Any], w: Array | None) -> HeldOut:
-        rows, network = self._make_rows(X, y, w), self._network
+    def _make_held_out(self, rows: Rows) -> HeldOut:
+        network = self._network
         return HeldOut(
             rows,
             network.loss,
             lambda parameters: self._raw_outputs(rows.X, network.with_theta(parameters.theta)),
         )
 
-    def _make_validation(self, X: Any, y: NDArray[Any], w: Array | None) -> Validation:
-        rows = self._make_rows(X, y, w)
+    def _make_validation(self, rows: Rows, X: Any, y: NDArray[Any], w: Array | None) -> Validation:
+        """Return how to judge on X, y and w, which are `rows` in the network's coordinates."""
+        scoring = self._value("scoring")
+        if scoring == "loss" and self._calibrates():
+            judge = self._make_held_out(rows)
+            return Validation(judge.loss, judge.score)
         network = self._network
         objective = Objective(
             rows, network.parameters, network.g, network.loss, 0.0, batch_size=CHUNK
         )
-        scoring = self._value("scoring")
-        if scoring == "loss" and self._calibrates():
-            judge = self._make_held_out(X, y, w)
-            return Validation(judge.loss, judge.score)
         if scoring == "loss":
             return Validation(objective.value, lambda parameters, loss: -loss)
         if scoring is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import diags_array, issparse
+from sklearn.utils import gen_batches
 
 from skdnn.activations import Array
 
@@ -103,7 +104,7 @@ def _moments(X: Any, w: Array | None) -> tuple[Array, Array]:
         # What rounding leaves of a constant column is not a deviation.
         variance[variance < 1e-10 * square] = 0.0
     else:
-        parts = (slice(start, start + 1024) for start in range(0, len(X), 1024))
+        parts = gen_batches(len(X), 1024)  # X - mean of all rows would be another X
         variance = sum(np.square(X[part] - mean).T @ ones[part] for part in parts) / W
         variance[variance < 1e-20 * np.square(mean)] = 0.0
     return mean.astype(X.dtype), _positive(np.sqrt(variance)).astype(X.dtype)

@@ -93,7 +93,6 @@ NEUTRAL: dict[str, Any] = {
 # lbfgs has no learning rate: of these its users' grids may name any, as with scikit-learn.
 RATES_OF_OLD = ("constant", "invscaling", "adaptive")
 
-
 MARGIN = 50  # steps that n_iter_no_change="auto" grants beyond its share
 # What a refit takes more epochs by, where the best one was the last: a network that still
 # got better then has more to gain, and it is cheaper to find that out in a short search.
@@ -271,16 +270,18 @@ class Settings(BaseEstimator, metaclass=ABCMeta):
         value = getattr(self, name)
         return AUTO[name](self.solver, n) if isinstance(value, str) and value == "auto" else value
 
+    def _may_stretch(self) -> bool:
+        """Return whether a refit may be longer; a max_iter that the user gave is kept to."""
+        return self.max_iter == "auto" and self._value("scoring") == "loss"
+
     def _stretch(self, losses: list[float], max_iter: int) -> float:
         """Return how many times as long a refit is than up to the last of the losses.
 
-        These are the held-out rows', up to the best. A max_iter that the user gave is kept to.
+        These are the held-out rows', up to the best.
         """
         best = len(losses)
         falls = losses[-1] <= (1.0 - FALLING) * losses[max(best // 2, 1) - 1]
-        if falls and self.max_iter == "auto" and self._value("scoring") == "loss":
-            return 1.0 + LONGER * best / max_iter
-        return 1.0
+        return 1.0 + LONGER * best / max_iter if falls and self._may_stretch() else 1.0
 
     def _check_parameters(self, X_val: Any = None, y_val: Any = None) -> None:
         """Refuse what `_parameter_constraints` cannot express."""

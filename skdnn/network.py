@@ -205,18 +205,18 @@ class Pass:
             self.dZ[L] = workspace._dz[L][: n[L] * N].reshape(n[L], N)
         # One output: W^T dZ is an outer product, which BLAS takes 2 to 4 times as long for.
         self.product = [np.multiply if n_l == 1 else np.matmul for n_l in n]
-        self._workspace, self._rows = workspace, None
+        self._workspace = workspace
+        self._A1: Array | None = None  # the memory for a dense A1[0]
 
     def read(self, rows: Any) -> None:
         """Make N rows, an array or a CSR matrix of shape (N, n[0]), the input A[0]."""
         if issparse(rows):
             self.A1[0] = SparseColumns(rows)
             return
-        if self._rows is None:
-            X1 = self._workspace.inputs()[: self.N]
-            self._rows, self._A1 = X1[:, 1:], X1.T
-        self._rows[...] = rows
+        if self._A1 is None:
+            self._A1 = self._workspace.inputs()[: self.N].T
         self.A1[0], self.A[0] = self._A1, self._A1[1:]
+        np.copyto(self.A[0], rows.T)
 
 
 def forward(parameters: Parameters, at: Pass, loss: Loss) -> None:
