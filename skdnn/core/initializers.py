@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from skdnn.activations import Array
-from skdnn.network import Parameters
+from skdnn.core.activations import Array
+from skdnn.core.network import Parameters
 
 
 def glorot_variance(fan_in: int, fan_out: int) -> float:

@@ -21,11 +21,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 
-from skdnn._sparse import SparseColumns
-from skdnn.activations import ACTIVATIONS, Activation, Array
-from skdnn.losses import Loss
+from skdnn.core.activations import ACTIVATIONS, Activation, Array
+from skdnn.core.losses import Loss
+from skdnn.core.memory import Pass, Workspace
 
 
 class Parameters:
@@ -84,139 +83,6 @@ class Parameters:
     def like(self, theta: Array) -> Parameters:
         """Return another vector in the same shapes: a gradient, an average, a copy."""
         return Parameters(self.sizes, theta)
-
-
-class Workspace:
-    """The arrays of one pass over up to N samples, allocated once and used for all.
-
-    Arrays whose lives do not meet share memory: Z[l] and A[l] of an activation that
-    works in place, dA[l] and dZ[l], and every second dZ.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        n[0], ..., n[L].
-    g : sequence of Activation
-        The activations of the hidden layers 1..L-1, at those indices; index 0 is unused.
-    N : int
-        The largest number of samples of a pass.
-    dtype : dtype
-        float32 or float64.
-    backward : bool, default=True
-        Whether :func:`backward` will be called; without it the arrays of the layers are
-        shared too.
-    dropout : sequence of float, default=()
-        The share of hidden layer l that is dropped, at index l - 1; () for none.
-    outputs : int, default=N
-        For how many samples Z[L] and A[L] are kept, so that the loss of several passes
-        can be summed at once.
-    """
-
-    def __init__(
-        self,
-        sizes: Sequence[int],
-        g: Sequence[Activation | None],
-        N: int,
-        dtype: Any,
-        backward: bool = True,
-        dropout: Sequence[float] = (),
-        outputs: int = 0,
-    ) -> None:
-        self.sizes, self.g, self.N, self.backward = tuple(sizes), tuple(g), N, backward
-        L = len(sizes) - 1
-        hidden = max(sizes[1:L], default=0)
-        in_place = [layer is not None and layer.in_place for layer in self.g] + [False]
-        shared = [self._with_ones(hidden, dtype) for _ in range(min(2, L - 1))]
-        self._x: Array | None = None
-        self._a: list[Any] = [None]
-        self._z: list[Any] = [None]
-        self._dz: list[Any] = [None]
-        for l in range(1, L):
-            a = self._with_ones(sizes[l], dtype) if backward else shared[l % len(shared)]
-            self._a.append(a)
-            self._z.append(a[N:] if in_place[l] else np.empty(sizes[l] * N, dtype))
-            self._dz.append(shared[l % len(shared)][N:])
-        self._dz.append(np.empty(sizes[L] * N if backward else 0, dtype))
-        self.outputs = np.empty((2, sizes[L], max(outputs, N)), dtype)  # Z[L] and A[L]
-        self._scratch = {
-            layer: np.zeros(hidden * N, dtype)
-            for layer in self.g
-            if layer is not None and layer.has_scratch
-        }
-        self.keep = [1.0, *(1.0 - rate for rate in dropout or [0.0] * (L - 1))]
-        self._d = [
-            np.empty(n * N if k < 1.0 else 0, dtype) for n, k in zip(sizes, self.keep, strict=False)
-        ]
-        self.work = np.empty_like(self.outputs)
-        self._passes: dict[tuple[int, int], Pass] = {}
-
-    def inputs(self) -> Array:
-        """Return [1 X] for N rows, of which `Pass.read` fills X; a sparse X needs none."""
-        if self._x is None:
-            self._x = np.empty((self.N, 1 + self.sizes[0]), self.outputs.dtype)
-            self._x[:, 0] = 1.0
-        return self._x
-
-    def _with_ones(self, n: int, dtype: Any) -> Array:
-        """Return memory for A1 of n units: N ones, then A; a smaller pass reads fewer."""
-        memory = np.empty((1 + n) * self.N, dtype)
-        memory[: self.N] = 1.0
-        return memory
-
-    def over(self, N: int, start: int = 0) -> Pass:
-        """Return the arrays of a pass over exactly N samples, on this memory.
-
-        Its Z[L] and A[L] are the columns from `start` on of `outputs`.
-        """
-        if (N, start) not in self._passes:
-            self._passes[N, start] = Pass(self, N, start)
-        return self._passes[N, start]
-
-
-class Pass:
-    """Z[l], A[l] and dZ[l] of a pass over N samples; A[0] is set by `read`.
-
-    Where a hidden layer has dropout, D[l] is the caller's too: 0 where a unit is dropped
-    and 1 / keep[l] elsewhere (Srivastava et al., 2014, in the inverted form).
-    """
-
-    def __init__(self, workspace: Workspace, N: int, start: int) -> None:
-        n, L = workspace.sizes, len(workspace.sizes) - 1
-        first = workspace.N - N  # of the ones above A[l], which end where A[l] begins
-        self.L, self.N, self.g, self.keep = L, N, workspace.g, workspace.keep
-        self.work = workspace.work[:, :, :N]
-        nothing: list[Any] = [None] * (L + 1)
-        self.A1, self.Z, self.A, self.dZ, self.D, self.scratch = (nothing[:] for _ in range(6))
-        for l in range(1, L):
-            shape, size = (n[l], N), n[l] * N
-            stop = workspace.N + size
-            self.A1[l] = workspace._a[l][first:stop].reshape(1 + n[l], N)
-            self.Z[l] = self.A[l] = self.A1[l][1:]
-            if not self.g[l].in_place:
-                self.Z[l] = workspace._z[l][:size].reshape(shape)
-            if self.g[l].has_scratch:
-                self.scratch[l] = workspace._scratch[self.g[l]][:size].reshape(shape)
-            if workspace.backward:
-                self.dZ[l] = workspace._dz[l][:size].reshape(shape)
-            if self.keep[l] < 1.0:
-                self.D[l] = workspace._d[l][:size].reshape(shape)
-        self.Z[L], self.A[L] = workspace.outputs[:, :, start : start + N]
-        if workspace.backward:
-            self.dZ[L] = workspace._dz[L][: n[L] * N].reshape(n[L], N)
-        # One output: W^T dZ is an outer product, which BLAS takes 2 to 4 times as long for.
-        self.product = [np.multiply if n_l == 1 else np.matmul for n_l in n]
-        self._workspace = workspace
-        self._A1: Array | None = None  # the memory for a dense A1[0]
-
-    def read(self, rows: Any) -> None:
-        """Make N rows, an array or a CSR matrix of shape (N, n[0]), the input A[0]."""
-        if issparse(rows):
-            self.A1[0] = SparseColumns(rows)
-            return
-        if self._A1 is None:
-            self._A1 = self._workspace.inputs()[: self.N].T
-        self.A1[0], self.A[0] = self._A1, self._A1[1:]
-        np.copyto(self.A[0], rows.T)
 
 
 def forward(parameters: Parameters, at: Pass, loss: Loss) -> None:

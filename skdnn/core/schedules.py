@@ -51,6 +51,8 @@ SCHEDULES: dict[str, Schedule] = {
     "coslog4": coslog4,
 }
 
+ENDS_AT_ZERO = ("cosine", "one_cycle", "coslog4")
+
 
 def with_warmup(schedule: Schedule, share: float) -> Schedule:
     """Return `schedule`, its factor growing linearly from 0 over the first `share`."""

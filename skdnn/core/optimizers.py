@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from skdnn.activations import Array
+from skdnn.core.activations import Array
 
 # An optimiser works on so many bytes of each array at a time. Adam's step on 235,000 and
 # 600,000 parameters took 1.3 times as long in blocks of 32 kB as in 128 kB, and 0.90 to 0.97
@@ -42,6 +42,7 @@ class Optimizer:
         The number of steps taken.
     """
 
+    name = ""
     n_states = 0
 
     def __init__(self, n: int, dtype: Any, factors: Array | None = None) -> None:
@@ -66,6 +67,11 @@ class Optimizer:
             for start in range(0, n, size)
         ]
         self._axpy = get_blas_funcs("axpy", dtype=dtype)  # y <- y + a x
+
+    def go_on(self, state: Array, t: int) -> None:
+        """Take up what an optimiser of the same kind remembered after t steps."""
+        self.state, self.t = state.astype(self.state.dtype, copy=False), t
+        self._allocate()
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k not in ("_blocks", "_axpy")}
@@ -96,6 +102,8 @@ class Optimizer:
 class GradientDescent(Optimizer):
     """theta <- theta - rate * gradient: the update of the paper's introduction."""
 
+    name = "gd"
+
     def _update(self, theta, g, rate, state, factors, s):
         g = g if factors is None else np.multiply(g, factors, out=s)
         self._axpy(g, theta, a=-rate)
@@ -108,6 +116,7 @@ class Momentum(Optimizer):
     and momentum in deep learning".
     """
 
+    name = "sgd"
     n_states = 1
 
     def __init__(
@@ -146,6 +155,7 @@ class Adam(Optimizer):
     carry the powers too. Three passes fewer over a block: 1.2 to 1.7 times as fast.
     """
 
+    name = "adam"
     n_states = 2
 
     def __init__(
@@ -186,6 +196,12 @@ class Adam(Optimizer):
         if factors is not None:
             s *= factors
         axpy(s, theta, a=-rate)
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    optimizer.name: optimizer for optimizer in (GradientDescent, Momentum, Adam)
+}
+"""The optimisers by the name of the solver."""
 
 
 @cache

@@ -13,26 +13,51 @@ that may have rounded to 0. Samples are columns: Z, A and Y have shape (m, N).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.special import xlogy
 
-from skdnn.activations import Array, sigmoid, softmax
+from skdnn.core.activations import Array, sigmoid, softmax
 
 
 class Loss:
     """A loss of the network's output, and the output activation that goes with it.
 
-    ``out_activation`` is the activation's name in scikit-learn's words.
+    Attributes
+    ----------
+    out_activation : str
+        The output activation's name in scikit-learn's words.
+    degree : int
+        L(c o, c y) = c^degree L(o, y): a loss has the unit of y to this power.
+    shifts : bool
+        Whether y may be moved, o with it: then the network learns a centred y, else one
+        that is divided only.
+    least : float
+        The least target that it takes.
     """
 
     out_activation = "identity"
+    degree = 1
+    shifts = True
+    least = -np.inf
+    factor = 1.0  # of what `each` returns: a half need not cost a pass over it
 
     def output(self, Z: Array, A: Array, work: Array) -> None:
         """Write o = g[L](z) of every column of Z to A; `work` is as in `value`."""
         np.copyto(A, Z)
 
-    def value(self, Z: Array, A: Array, Y: Array, w: Array | None, work: Array) -> float:
-        """Return the sum over the samples of w_k L(o_k, y_k).
+    def each(self, Z: Array, A: Array, Y: Array, work: Array) -> Array:
+        """Return L / factor of every output and sample, (m, N), or of every sample, (N,).
+
+        Parameters are those of `value`. The result may be a part of `work`.
+        """
+        raise NotImplementedError
+
+    def value(
+        self, Z: Array, A: Array, Y: Array, w: Array | None, work: Array, split: bool = False
+    ) -> Any:
+        """Return the sum over the samples of w_k L(o_k, y_k), in double precision.
 
         Parameters
         ----------
@@ -44,8 +69,15 @@ class Loss:
             The weights of the samples; None for 1.
         work : ndarray of shape (2, m, N)
             Memory to write to.
+        split : bool, default=False
+            Whether to return the sum for each output, an ndarray of shape (m,).
         """
-        raise NotImplementedError
+        loss = self.each(Z, A, Y, work)
+        if w is not None:
+            loss *= w
+        if split:
+            return self.factor * np.sum(loss, axis=1, dtype=np.float64)
+        return self.factor * float(np.sum(loss, dtype=np.float64))
 
     def gradient(self, A: Array, Y: Array, w: Array | None, N: float, out: Array) -> None:
         """Write dZ[L] = (A[L] - Y) w / N, equation (36), to `out`, which may be A.
@@ -66,10 +98,13 @@ class Loss:
 class SquaredError(Loss):
     """L(o, y) = |o - y|^2 / 2, o = z, equation (26); delta = o - y, equation (27)."""
 
-    def value(self, Z, A, Y, w, work):
+    degree = 2
+    factor = 0.5
+
+    def each(self, Z, A, Y, work):
         loss = np.subtract(Z, Y, out=work[0])
         np.square(loss, out=loss)
-        return 0.5 * _total(loss, w)
+        return loss
 
 
 class BinaryCrossEntropy(Loss):
@@ -84,7 +119,7 @@ class BinaryCrossEntropy(Loss):
     def output(self, Z, A, work):
         sigmoid(Z, out=A)
 
-    def value(self, Z, A, Y, w, work):
+    def each(self, Z, A, Y, work):
         loss, term = work
         np.maximum(Z, 0.0, out=loss)
         np.subtract(1.0, A, out=term)
@@ -93,7 +128,7 @@ class BinaryCrossEntropy(Loss):
         loss -= term
         np.multiply(Y, Z, out=term)
         loss -= term
-        return _total(loss, w)
+        return loss
 
 
 class CategoricalCrossEntropy(Loss):
@@ -107,7 +142,7 @@ class CategoricalCrossEntropy(Loss):
     def output(self, Z, A, work):
         softmax(Z, out=A, row=work[0, :1])
 
-    def value(self, Z, A, Y, w, work):
+    def each(self, Z, A, Y, work):
         # logsumexp(z) = max z - log max o, and the largest o is at least 1/m.
         loss, term = work[0, 0], work[1, 0]
         np.max(A, axis=0, out=term)
@@ -116,7 +151,7 @@ class CategoricalCrossEntropy(Loss):
         loss -= term
         np.multiply(Y, Z, out=work[1])
         loss -= np.sum(work[1], axis=0, out=term)
-        return _total(loss, w)
+        return loss
 
 
 class Poisson(Loss):
@@ -126,27 +161,29 @@ class Poisson(Loss):
     """
 
     out_activation = "exp"
+    shifts = False
+    least = 0.0
 
     def output(self, Z, A, work):
         np.exp(Z, out=A)
 
-    def value(self, Z, A, Y, w, work):
+    def each(self, Z, A, Y, work):
         loss, term = work
         xlogy(Y, Y, out=loss)
         loss -= Y
         loss += A
         np.multiply(Y, Z, out=term)
         loss -= term
-        return _total(loss, w)
+        return loss
 
 
 class AbsoluteError(Loss):
     """L(o, y) = |o - y|, o = z; delta = sign(o - y)."""
 
-    def value(self, Z, A, Y, w, work):
+    def each(self, Z, A, Y, work):
         loss = np.subtract(Z, Y, out=work[0])
         np.abs(loss, out=loss)
-        return _total(loss, w)
+        return loss
 
     def delta(self, A, Y, out):
         np.subtract(A, Y, out=out)
@@ -160,10 +197,13 @@ class Huber(Loss):
     parameter".
     """
 
+    degree = 2
+    factor = 0.5
+
     def __init__(self, d: float) -> None:
         self.d = d
 
-    def value(self, Z, A, Y, w, work):
+    def each(self, Z, A, Y, work):
         r, c = work
         np.subtract(Z, Y, out=r)
         np.clip(r, -self.d, self.d, out=c)
@@ -171,7 +211,7 @@ class Huber(Loss):
         r *= 2.0
         r -= c
         r *= c
-        return 0.5 * _total(r, w)
+        return r
 
     def delta(self, A, Y, out):
         np.subtract(A, Y, out=out)
@@ -185,26 +225,22 @@ class Quantile(Loss):
     Bassett (1978), "Regression quantiles".
     """
 
+    factor = 0.5
+
     def __init__(self, q: float) -> None:
         self.q = q
 
-    def value(self, Z, A, Y, w, work):
+    def each(self, Z, A, Y, work):
         # The two cases are (|r| + (1 - 2 q) r) / 2 with r = o - y.
         r, loss = work
         np.subtract(Z, Y, out=r)
         np.abs(r, out=loss)
         r *= 1.0 - 2.0 * self.q
         loss += r
-        return 0.5 * _total(loss, w)
+        return loss
 
     def delta(self, A, Y, out):
         np.subtract(A, Y, out=out)
         np.sign(out, out=out)
         np.clip(out, -self.q, 1.0 - self.q, out=out)
 
-
-def _total(loss: Array, w: Array | None) -> float:
-    """Return the sum of losses, those of sample k times w_k, in double precision."""
-    if w is not None:
-        loss *= w
-    return float(np.sum(loss, dtype=np.float64))

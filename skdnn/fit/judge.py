@@ -1,0 +1,126 @@
+"""How good a network is on rows that it is not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.optimize
+from sklearn.utils import gen_batches
+
+from skdnn.core.activations import Array
+from skdnn.core.network import Network, Parameters
+from skdnn.fit.objective import CHUNK, Cost, Objective
+from skdnn.fit.rows import Batches, Rows
+
+# The score of parameters, given their raw outputs Z of shape (m, n).
+Score = Callable[[Parameters, Array], float]
+
+
+class Verdict(NamedTuple):
+    """What a judge finds: the loss, and the score that is to be maximised, as reported too."""
+
+    loss: Cost
+    score: float
+    reported: float
+
+
+class Judge:
+    """The loss and the score of held-out rows, in one pass.
+
+    A network may grow too sure of itself long before it makes more errors. To stop by the
+    loss after calibration and to calibrate at the end is "Refine, then calibrate" of
+    Berta, Holzmüller, Jordan and Bach (2025).
+
+    Parameters
+    ----------
+    rows : Rows
+        The held-out rows.
+    network : Network
+        Gives all but the weights.
+    unit : float or ndarray of shape (m,)
+        As for :class:`~skdnn.fit.objective.Objective`.
+    score : callable, optional
+        Returns what is to be maximised; minus the loss by default.
+    calibrates : bool, default=False
+        Whether the default score is taken at the best factor of the raw outputs.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        network: Network,
+        unit: Any,
+        score: Score | None = None,
+        calibrates: bool = False,
+    ) -> None:
+        self.rows, self.loss, self.score, self.calibrates = rows, network.loss, score, calibrates
+        self.objective = Objective(Batches(rows), network, 0.0, CHUNK, unit=unit, trains=False)
+        m, dtype = network.parameters.sizes[-1], network.parameters.theta.dtype
+        self.Z = np.empty((m, len(rows)), dtype)
+        self.work = np.empty((4, m, min(len(rows), CHUNK)), dtype)
+
+    def __call__(self, parameters: Parameters) -> Verdict:
+        """Return the mean loss of the rows, and their score: nan if that is not finite."""
+        loss = self.objective.value(parameters, self.Z)
+        if not np.isfinite(loss.J):
+            return Verdict(loss, np.nan, np.nan)
+        if self.score is None and not self.calibrates:
+            return Verdict(loss, -loss.J, -loss.reported)
+        if self.score is None:
+            score = -self._loss_at(self._best_factor())
+        else:
+            score = self.score(parameters, self.Z)
+        return Verdict(loss, score, score)
+
+    def factor(self, parameters: Parameters) -> float:
+        """Return the factor of the raw outputs, from 0.1 to 1, that the rows ask for."""
+        self.objective.value(parameters, self.Z)
+        return self._best_factor()
+
+    def _best_factor(self) -> float:
+        """Return the factor that minimises the loss, which is convex in it.
+
+        Larger ones than 1 would make the network surer than it has shown itself to be.
+        """
+        least, most = 0.1, 1.0
+        if self._slope_at(most) <= 0.0:
+            return most
+        if self._slope_at(least) >= 0.0:
+            return least
+        return float(scipy.optimize.brentq(self._slope_at, least, most, xtol=0.005))
+
+    def _loss_at(self, factor: float) -> float:
+        total = 0.0
+        for _, Y, w, memory in self._scaled(factor):
+            total += self.loss.value(memory[0], memory[1], Y, w, memory[2:])
+        return total / self.rows.weight
+
+    def _slope_at(self, factor: float) -> float:
+        slope = 0.0
+        for Z, Y, w, memory in self._scaled(factor):
+            A, dZ = memory[1], memory[2]
+            self.loss.gradient(A, Y, w, self.rows.weight, out=dZ)
+            slope += float(np.vdot(dZ, Z))
+        return slope
+
+    def _scaled(self, factor: float) -> Iterator[tuple[Array, Array, Array | None, Array]]:
+        """Yield, part by part, Z, Y, w and (f Z, A, two to work with)."""
+        for part in gen_batches(len(self.rows), CHUNK):
+            Z = self.Z[:, part]
+            memory = self.work[:, :, : Z.shape[1]]
+            np.multiply(Z, factor, out=memory[0])
+            self.loss.output(memory[0], memory[1], memory[2:])
+            w = None if self.rows.w is None else self.rows.w[part]
+            yield Z, self.rows.targets(part), w, memory
+
+
+def sharpened(parameters: Parameters, factor: float) -> Parameters:
+    """Return parameters whose raw outputs are `factor` times as large."""
+    if factor == 1.0:
+        return parameters
+    new = parameters.like(parameters.theta.copy())
+    new.W[-1] *= factor
+    new.b[-1] *= factor
+    return new

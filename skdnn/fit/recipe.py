@@ -1,0 +1,451 @@
+"""What a fit does, in order: hold out, search, calibrate, refit.
+
+:func:`fit_network` is that recipe. :class:`Recipe` has what it needs to know, every "auto"
+resolved, and :class:`Problem` what it is applied to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from math import ceil, log2
+from typing import Any, Self
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+
+from skdnn.core.activations import Array
+from skdnn.core.initializers import FAMILY_OF, initialize
+from skdnn.core.network import Network, Parameters
+from skdnn.core.optimizers import OPTIMIZERS, Optimizer
+from skdnn.core.schedules import ENDS_AT_ZERO, SCHEDULES, with_warmup
+from skdnn.fit.judge import Judge, Score
+from skdnn.fit.objective import Objective
+from skdnn.fit.rows import Batches, Rows
+from skdnn.fit.training import End, Found, Plan, State, train, train_lbfgs
+from skdnn.fit.watch import Run
+
+MARGIN = 50  # steps that n_iter_no_change="auto" grants beyond its share
+# What a refit takes more epochs by, where the best one was the last: a network that still
+# got better then has more to gain, and it is cheaper to find that out in a short search.
+# To have fallen by FALLING since half as many epochs is to get better: a loss that is flat
+# at its best, as noise makes it, rises if training is stretched.
+LONGER, FALLING = 1.75, 0.05
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a recipe is applied to.
+
+    Attributes
+    ----------
+    rows : Rows
+        All training rows.
+    network : Network
+        Sizes, activations, loss and the type to train in; its weights are not used.
+    unit : float or ndarray of shape (n_outputs,)
+        What one unit of the loss is in that of y.
+    strata : callable
+        Returns the classes to stratify rows of given numbers by, for so many held out.
+    score : callable
+        Returns how to score the held-out rows of given numbers, or of `given` for None.
+    given : Rows, optional
+        The user's own rows to validate on.
+    earlier : State, optional
+        Where an earlier fit ended, to go on from.
+    """
+
+    rows: Rows
+    network: Network
+    unit: Any
+    strata: Callable[[NDArray[Any], int], NDArray[Any] | None]
+    score: Callable[[NDArray[Any] | None], Score | None]
+    given: Rows | None = None
+    earlier: State | None = None
+
+
+# ------------------------------------------------------------------ the recipe, on one page
+
+
+def fit_network(recipe: Recipe, problem: Problem, run: Run) -> Found:
+    """Hold out rows, search on the others, calibrate, and refit on all."""
+    training, judge = recipe.hold_out(problem, run.seed)
+
+    search = run.enter(recipe.start(problem, run.seed), "epoch", training)
+    recipe.train(search, problem, training, recipe.search, judge, run)
+    found = Found(search, training)
+
+    if recipe.calibrate and judge is not None and np.isfinite(search.final().theta).all():
+        found.factor = judge.factor(search.final())
+
+    if recipe.refit and search.best_epoch and search.end not in (End.STOPPED, End.INTERRUPTED):
+        judge = None  # its rows are trained on
+        stretch = recipe.stretch_after(search)
+        refit = run.enter(recipe.start(problem, run.seed), "refit epoch", None)
+        plan = recipe.again.repeating(search, stretch)
+        recipe.train(refit, problem, None, plan, judge, run)
+        if not refit.end:
+            found = Found(refit, None, search, found.factor, stretch)
+    return found
+
+
+def fit_networks(recipe: Recipe, problem: Problem, runs: list[Run], n_jobs: Any) -> list[Found]:
+    """Fit every network; an interrupt ends them all, and keeps those found by then."""
+    if len(runs) == 1:
+        return [fit_network(recipe, problem, runs[0])]
+    found: list[Found] = []
+    watched = runs[0].watch is not None
+    parallel = Parallel(n_jobs, return_as="generator", require="sharedmem" if watched else None)
+    try:
+        for one, stops in parallel(delayed(_fit_task)(recipe, problem, run) for run in runs):
+            found.append(one)
+            if stops or one.state.end is End.INTERRUPTED:
+                break
+    except KeyboardInterrupt:
+        if not found:
+            raise
+    finally:
+        runs[0].stop_all()
+    return found
+
+
+def _fit_task(recipe: Recipe, problem: Problem, run: Run) -> tuple[Found, bool]:
+    run.begin()
+    found = fit_network(recipe, problem, run)
+    return found, run.end(found)
+
+
+# ------------------------------------------------------------------------ what it consists of
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a fit is to do, with nothing left to "auto", and what it did.
+
+    Attributes
+    ----------
+    n_rows : int
+        The rows of weight > 0.
+    n_held_out : int
+        How many of them each network is judged on in its search; 0 for none.
+    solver : str
+        "gd", "sgd", "adam" or "lbfgs".
+    max_epochs : int
+        The most epochs of the search, or iterations of "lbfgs".
+    batch_size : int
+        Rows in a mini-batch of the search; all of them is full-batch training.
+    learning_rate : str
+        The schedule's name.
+    learning_rate_init : float
+        The rate that it multiplies.
+    precision : str
+        The type that is trained in, "float32" or "float64".
+    early_stopping : bool
+        Whether the best epoch on held-out or given rows is kept.
+    calibrate, refit : bool
+        Whether the search is followed by them.
+    n_estimators : int
+        How many networks are fitted.
+    best_epoch, n_epochs : list of int
+        Of every network that was fitted: the epoch that was the best of the search, or its
+        last, and those of the last stage.
+    refitted : list of bool
+        Whether the network was fitted again on all rows.
+    stretch : list of float
+        How many times as long that was than up to the best epoch; 0 without a refit.
+    calibration : list of float
+        The factor of the raw outputs; 1 leaves them as they are.
+    ended : list of str
+        Why its last stage ended before its last epoch: "converged", "stopped" (by a
+        callback), "interrupted", "diverged", or "".
+    """
+
+    n_rows: int
+    n_held_out: int
+    solver: str
+    max_epochs: int
+    batch_size: int
+    learning_rate: str
+    learning_rate_init: float
+    precision: str
+    early_stopping: bool
+    calibrate: bool
+    refit: bool
+    n_estimators: int
+    best_epoch: list[int] = field(default_factory=list)
+    n_epochs: list[int] = field(default_factory=list)
+    refitted: list[bool] = field(default_factory=list)
+    stretch: list[float] = field(default_factory=list)
+    calibration: list[float] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    # What a fit works with, and a file does not keep.
+    settings: Any = field(default=None, repr=False, compare=False)
+    search: Any = field(default=None, repr=False, compare=False)  # its Plan
+    again: Any = field(default=None, repr=False, compare=False)  # that of the refit
+
+    @classmethod
+    def of(cls, settings: Any, w: Array | None, n: int, given: bool, dtype: Any) -> Self:
+        """Return the recipe for n rows of weights w and of the given type.
+
+        Parameters
+        ----------
+        settings : Settings
+            The estimator's parameters for these rows, as `parameters.resolve` returns them.
+        w : ndarray of shape (n,) or None
+            The weights.
+        n : int
+            The number of rows.
+        given : bool
+            Whether the user has rows to validate on.
+        dtype : dtype
+            float32 or float64: what the rows came in.
+
+        Raises
+        ------
+        ValueError
+            If there are too few rows to hold some out.
+        """
+        n_rows = n if w is None else int(np.count_nonzero(w))
+        stops = settings.solver != "lbfgs" and settings.early_stopping
+        n_held_out = _n_held_out(settings, n_rows) if stops and not given else 0
+        left = n_rows - n_held_out if n_held_out else n
+        rate = settings.learning_rate
+        search = _plan(settings, left, n, keep_best=stops)
+        return cls(
+            n_rows=n_rows,
+            n_held_out=n_held_out,
+            solver=settings.solver,
+            max_epochs=search.max_iter,
+            batch_size=left if settings.solver == "lbfgs" else search.batch_size,
+            learning_rate=rate if isinstance(rate, str) else getattr(rate, "__name__", repr(rate)),
+            learning_rate_init=float(settings.learning_rate_init),
+            precision="float32" if settings.precision == "single" else np.dtype(dtype).name,
+            early_stopping=bool(stops),
+            calibrate=bool(stops and getattr(settings, "calibrate", False)),
+            refit=bool(n_held_out and settings.refit),
+            n_estimators=int(settings.n_estimators),
+            settings=settings,
+            search=search,
+            again=_plan(settings, n, n),
+        )
+
+    @classmethod
+    def of_partial_fit(cls, settings: Any, n: int, dtype: Any) -> Self:
+        """Return the recipe of one epoch at a constant rate, with nothing held out."""
+        recipe = cls.of(replace(settings, early_stopping=False), None, n, False, dtype)
+        constant = replace(
+            recipe.search,
+            max_iter=1,
+            schedule=SCHEDULES["constant"],
+            n_iter_no_change=np.inf,
+            warns=False,
+        )
+        return replace(recipe, max_epochs=1, learning_rate="constant", search=constant)
+
+    def asdict(self) -> dict[str, Any]:
+        """Return the fields as numbers, texts and lists.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skdnn import DNNClassifier
+        >>> model = DNNClassifier(random_state=0).fit(*load_iris(return_X_y=True))
+        >>> did = model.recipe_.asdict()
+        >>> did["n_held_out"], did["batch_size"], did["precision"], did["refitted"]
+        (30, 60, 'float32', [True])
+        """
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.repr}
+
+    def after(self, found: list[Found]) -> Self:
+        """Return the recipe with what was done."""
+        return replace(
+            self,
+            best_epoch=[one.decided.best_epoch or one.decided.epoch for one in found],
+            n_epochs=[one.state.epoch for one in found],
+            refitted=[one.search is not None for one in found],
+            stretch=[float(one.stretch) for one in found],
+            calibration=[float(one.factor) for one in found],
+            ended=[one.state.end.value for one in found],
+        )
+
+    @property
+    def most_epochs(self) -> int:
+        """The most epochs of all stages of a network."""
+        most = 2.0 + LONGER * self._may_stretch if self.refit else 1.0
+        return ceil(most * self.max_epochs)
+
+    # What `fit_network` consists of
+
+    def hold_out(self, problem: Problem, seed: int) -> tuple[NDArray[Any] | None, Judge | None]:
+        """Return the numbers of the rows to train on, None for all, and who judges.
+
+        What is held out is stratified by class. A row of weight 0 is no row: none would be
+        left to validate on, were they drawn.
+        """
+        training, held_out, rows = None, None, problem.given
+        if self.n_held_out:
+            w = problem.rows.w
+            numbers = np.arange(len(problem.rows)) if w is None else np.flatnonzero(w)
+            training, held_out = train_test_split(
+                numbers,
+                test_size=self.n_held_out,
+                random_state=seed,
+                stratify=problem.strata(numbers, self.n_held_out),
+            )
+            training.sort()
+            rows = problem.rows.only(held_out)
+        if rows is None:
+            return training, None
+        score = problem.score(held_out) if self.early_stopping else None
+        calibrates = self.calibrate and score is None
+        return training, Judge(rows, problem.network, problem.unit, score, calibrates)
+
+    def start(self, problem: Problem, seed: int) -> State:
+        """Return the state to train from: of an earlier fit, or the first weights."""
+        template = problem.network.parameters
+        if problem.earlier is not None:
+            state = problem.earlier.copy()
+            state.parameters = state.parameters.astype(template.theta.dtype)
+        else:
+            state = State(template.like(np.empty_like(template.theta)), None, seed)
+            self._initialize(state.parameters, problem.network.activations, seed)
+        self.equip(state)
+        state.begin()
+        return state
+
+    def equip(self, state: State) -> None:
+        """Give a state the optimiser and the average that it needs, with what they remember."""
+        theta = state.parameters.theta
+        if not self.settings.average_decay:
+            state.average = None
+        elif state.average is None:
+            state.average = theta.copy()
+        else:
+            state.average = state.average.astype(theta.dtype, copy=False)
+        before = state.optimizer
+        state.optimizer = self._optimizer(state.parameters)
+        if state.optimizer is not None and type(before) is type(state.optimizer):
+            assert before is not None
+            state.optimizer.go_on(before.state, before.t)
+
+    def train(
+        self,
+        state: State,
+        problem: Problem,
+        numbers: NDArray[Any] | None,
+        plan: Plan,
+        judge: Judge | None,
+        run: Run,
+    ) -> None:
+        """Train on the rows of given numbers."""
+        objective = Objective(
+            Batches(problem.rows, numbers),
+            problem.network.with_theta(state.parameters.theta),
+            self.settings.alpha,
+            plan.batch_size,
+            self.settings.dropout,
+            problem.unit,
+        )
+        if self.solver == "lbfgs":
+            train_lbfgs(state, objective, plan, run)
+        else:
+            train(state, objective, plan, judge, run)
+
+    def stretch_after(self, search: State) -> float:
+        """Return how many times as long a refit is than up to the best epoch.
+
+        The scores are minus the held-out rows' losses.
+        """
+        losses, best = [-score for score in search.scores()], search.best_epoch
+        falls = losses[best - 1] <= (1.0 - FALLING) * losses[max(best // 2, 1) - 1]
+        return 1.0 + LONGER * best / self.max_epochs if falls and self._may_stretch else 1.0
+
+    @property
+    def _may_stretch(self) -> bool:
+        """Whether a refit may be longer; a max_iter that the user gave is kept to."""
+        return self.settings.max_iter_is_auto and self.settings.scoring == "loss"
+
+    def _initialize(self, parameters: Parameters, activations: tuple[str, ...], seed: int) -> None:
+        names = [self.settings.initializer] * (len(parameters.sizes) - 1)
+        if self.settings.initializer == "auto":
+            hidden = [FAMILY_OF.get(name, "glorot") for name in activations]
+            names = [f"{family}_uniform" for family in [*hidden, "glorot"]]
+        initialize(parameters, names, np.random.default_rng(seed))
+
+    def _optimizer(self, parameters: Parameters) -> Optimizer | None:
+        if self.solver == "lbfgs":
+            return None
+        n, dtype, of = len(parameters.theta), parameters.theta.dtype, self.settings
+        factors = None
+        if of.layer_rates == "fan_in":
+            factors = np.ones(n, dtype)
+            for W in parameters.like(factors).W[1:]:
+                W /= W.shape[1] ** 0.5
+        options: dict[str, tuple[Any, ...]] = {
+            "adam": (of.beta_1, of.beta_2, of.epsilon),
+            "sgd": (of.momentum, of.nesterovs_momentum),
+        }
+        return OPTIMIZERS[self.solver](n, dtype, factors, *options.get(self.solver, ()))
+
+
+def batch_rows(n: int) -> int:
+    """Return the size of equal mini-batches of at most 64 or about sqrt(n) rows."""
+    most = max(64, 2 ** round(log2(n) / 2))
+    return ceil(n / ceil(n / most))
+
+
+def n_epochs(n: int) -> int:
+    """Return the epochs of 3,000 steps, from 16 up to 60 epochs or 750 steps.
+
+    A full batch has 200: Adam, near a perfect fit, blows up what was rounded differently.
+    """
+    steps = ceil(n / batch_rows(n))
+    return 200 if steps == 1 else min(max(ceil(3000 / steps), 16), max(60, ceil(750 / steps)))
+
+
+def _n_held_out(settings: Any, n: int) -> int:
+    n_held_out = ceil(settings.validation_fraction * n)
+    if n_held_out < 2 or n - n_held_out < 1:
+        raise ValueError(
+            "The validation set is too small: validation_fraction="
+            f"{settings.validation_fraction} of {n} rows makes {n_held_out}, and at least 2"
+            " are needed, and one to train on. Change validation_fraction."
+        )
+    return n_held_out
+
+
+def _plan(settings: Any, n: int, of: int, keep_best: bool = False) -> Plan:
+    """Return how to train on n rows out of `of`."""
+    schedule, batch_size = settings.learning_rate, settings.batch_size
+    if isinstance(batch_size, str):
+        batch_size = min(200, n) if batch_size == "auto" else min(n, batch_rows(of))
+    # A schedule that ends at 0 has converged when it is through.
+    warns = callable(schedule) or schedule not in ENDS_AT_ZERO
+    adaptive = schedule == "adaptive"
+    patience, margin = settings.n_iter_no_change, None
+    if patience == "auto":
+        patience = 10 if adaptive or (warns and not keep_best) else np.inf
+        margin = ceil(MARGIN * batch_size / n) if keep_best and not adaptive else None
+    return Plan(
+        max_iter=settings.max_iter,
+        batch_size=n if settings.solver in ("gd", "lbfgs") else min(batch_size, n),
+        shuffle=settings.shuffle,
+        rate=settings.learning_rate_init,
+        schedule=with_warmup(
+            schedule if callable(schedule) else SCHEDULES[schedule], settings.warmup
+        ),
+        adaptive=adaptive,
+        power_t=settings.power_t if schedule == "invscaling" else None,
+        tol=settings.tol,
+        n_iter_no_change=patience,
+        margin=margin,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+        average_decay=settings.average_decay,
+        keep_best=keep_best,
+        warns=warns,
+        max_fun=settings.max_fun,
+        verbose=bool(settings.verbose),
+    )

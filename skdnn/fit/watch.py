@@ -1,0 +1,206 @@
+"""Who watches a fit: scikit-learn's callbacks, and checkpoints, which also lend it states.
+
+A fit is a tree of tasks: the fit, below it its epochs. Where there are several networks,
+each is a task between the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event, Lock
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+from sklearn.utils import _safe_indexing
+
+from skdnn.core.activations import Array
+from skdnn.fit.training import End, Found, State
+
+# A fitted estimator's attributes, made from what was found of its networks.
+Describe = Callable[[list[Found]], dict[str, Any]]
+
+
+@dataclass
+class Stages:
+    """The states that a network's search and refit are in, and those saved of an earlier try."""
+
+    seed: int
+    states: list[State] = field(default_factory=list)
+    saved: list[State] = field(default_factory=list)
+
+    def enter(self, state: State) -> State:
+        """Return the state that the next stage starts from: the given one, or a saved one."""
+        stage = len(self.states)
+        self.states.append(self.saved[stage] if stage < len(self.saved) else state)
+        return self.states[stage]
+
+
+class Saver(Protocol):
+    """What a checkpoint is to a fit."""
+
+    every: int
+
+    def save(self, runs: list[Stages], complete: bool) -> None:
+        """Write down where all networks are."""
+
+
+@dataclass
+class Data:
+    """The training data, as callbacks are given it.
+
+    X is as the user gave it: callbacks predict on it, so that a frame has to stay one.
+    """
+
+    X: Any
+    y: NDArray[Any]
+    w: Array | None
+
+    def of(self, numbers: NDArray[Any] | None) -> dict[str, Any]:
+        """Return the rows of the given numbers, or all, taken when somebody asks for them."""
+
+        def take(data: Any) -> Callable[[], Any]:
+            return lambda: data if numbers is None else _safe_indexing(data, numbers)
+
+        def metadata() -> dict[str, Any] | None:
+            return None if self.w is None else {"sample_weight": take(self.w)()}
+
+        return {"X": take(self.X), "y": take(self.y), "metadata": metadata}
+
+
+class Run:
+    """A network under way: what `fit_network` tells of it, and hears.
+
+    Parameters
+    ----------
+    stages : Stages
+        Its states.
+    watch : Watch, optional
+        The fit that it is of, if anybody watches.
+    task : CallbackContext, optional
+        The task whose subtasks are its epochs.
+    """
+
+    def __init__(self, stages: Stages, watch: Watch | None = None, task: Any = None) -> None:
+        self.stages, self.watch, self.task = stages, watch, task
+        self.seed = stages.seed
+        self._name = ""
+        self._data: dict[str, Any] = {}
+        self._epoch: Any = None
+
+    def enter(self, state: State, name: str, numbers: NDArray[Any] | None) -> State:
+        """Begin a stage, whose epochs have a name and are on rows of some numbers."""
+        state = self.stages.enter(state)
+        if self.watch is not None:
+            self._name, self._data = name, self.watch.data.of(numbers)
+            self.watch.save()
+        return state
+
+    def before_epoch(self) -> None:
+        """Tell that an epoch begins."""
+        if self.watch is not None:
+            self._epoch = self.task.subcontext(task_name=self._name)
+            self.watch.begin(self._epoch, self._data)
+
+    def after_epoch(self, state: State) -> bool:
+        """Tell that an epoch is complete; return whether to stop."""
+        if self.watch is None:
+            return False
+        stops = self.watch.end(self._epoch, self._data, lambda: [Found(state)])
+        if not stops:  # a stop is not undone by going on from here
+            self.watch.save(state.epoch)
+        return stops or self.watch.stop.is_set()
+
+    def begin(self) -> None:
+        """Tell that one of several networks begins."""
+        if self.watch is not None:
+            self.watch.begin(self.task, self.watch.data.of(None))
+
+    def stop_all(self) -> None:
+        """Have every network of the fit end after its epoch."""
+        if self.watch is not None:
+            self.watch.stop.set()
+
+    def end(self, found: Found) -> bool:
+        """Tell that one of several networks is found; return whether to stop there."""
+        if self.watch is None:
+            return False
+        return self.watch.end(self.task, self.watch.data.of(None), lambda: [found])
+
+
+class Watch:
+    """The callbacks and checkpoints of a fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Supports scikit-learn's callbacks.
+    data : Data
+        What they are told about.
+    describe : callable
+        Returns the attributes of an estimator that is fitted as far as was found.
+    n_networks : int
+        How many there are.
+    max_epochs : int
+        Of one network, over all stages.
+    """
+
+    def __init__(
+        self, estimator: Any, data: Data, describe: Describe, n_networks: int, max_epochs: int
+    ) -> None:
+        self.estimator, self.data, self.describe = estimator, data, describe
+        self.several, self.max_epochs = n_networks > 1, max_epochs
+        self.runs: list[Stages] = []
+        self.stop = Event()
+        self._lock = Lock()
+        self.root = estimator._init_callback_context(
+            max_subtasks=n_networks if self.several else max_epochs,
+            sequential_subtasks=not self.several,
+        )
+        callbacks = getattr(estimator, "_skl_callbacks", [])
+        self.is_watched = bool(callbacks)
+        self.savers: list[Saver] = [c for c in callbacks if hasattr(c, "save")]
+
+    def open(self, runs: list[Stages]) -> list[Run]:
+        """Begin the fit of networks, which may be fitted in any order."""
+        self.runs = runs
+        if not self.is_watched:
+            return [Run(stages) for stages in runs]
+        left = [self.max_epochs - sum(state.epoch for state in run.saved) for run in runs]
+        if not self.several:
+            self.root.max_subtasks = left[0]
+        self.begin(self.root, self.data.of(None))
+        if not self.several:
+            return [Run(runs[0], self, self.root)]
+        tasks = [
+            self.root.subcontext("network", task_id=i, max_subtasks=n) for i, n in enumerate(left)
+        ]
+        return [Run(stages, self, task) for stages, task in zip(runs, tasks, strict=True)]
+
+    def close(self, found: list[Found]) -> None:
+        """Say that the fit ended."""
+        self.end(self.root, self.data.of(None), lambda: found)
+        if not any(s.end is End.INTERRUPTED for run in self.runs for s in run.states):
+            # An interrupt may have come within an epoch, which is then to be done anew.
+            self.save(complete=True)
+
+    def begin(self, task: Any, data: dict[str, Any]) -> None:
+        """Say that a task begins."""
+        task.call_on_fit_task_begin(estimator=self.estimator, **data)
+
+    def end(self, task: Any, data: dict[str, Any], found: Callable[[], list[Found]]) -> bool:
+        """Say that a task ended, with what was found; return whether to stop."""
+        return bool(
+            task.call_on_fit_task_end(
+                estimator=self.estimator,
+                **data,
+                reconstruction_attributes=lambda: self.describe(found()),
+            )
+        )
+
+    def save(self, epoch: int = 0, complete: bool = False) -> None:
+        """Have the checkpoints write down where the fit is, those whose turn it is."""
+        for saver in self.savers:
+            if complete or epoch % saver.every == 0:
+                with self._lock:
+                    saver.save(self.runs, complete)

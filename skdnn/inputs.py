@@ -1,0 +1,199 @@
+"""X in the network's coordinates.
+
+A change of coordinates before the first layer, element by element: the network behind it is
+the paper's. It is learnt from the values and their weights, a row of weight k counting as
+k rows, and is the same for a dense and a sparse X.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import gen_batches
+from sklearn.utils.sparsefuncs import mean_variance_axis
+
+from skdnn.core.activations import Array
+from skdnn.fit.rows import Rows
+
+BLOCK = 1 << 19  # bytes of X to bring to other coordinates at once, which stay in the cache
+STATISTICS = 1 << 23  # bytes of X to take the statistics of at once, or 1,024 rows
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """x -> (x - center) / scale, column by column, with optional smooth clipping.
+
+    Attributes
+    ----------
+    dtype : dtype
+        What X is read in: float32 or float64.
+    center, scale : ndarray of shape (n_features,) or None
+        None for 0 and 1. The scale is never 0.
+    clips : bool
+        Whether x / sqrt(1 + (x / 3)^2) follows, which keeps the result within (-3, 3).
+    """
+
+    dtype: Any
+    center: Array | None = None
+    scale: Array | None = None
+    clips: bool = False
+
+    def __call__(self, X: Any) -> Any:
+        """Return X in the network's coordinates, in `dtype`; it is not changed.
+
+        Of a sparse X it is f(x) - f(0), which is as sparse; `origin` is the rest.
+        """
+        X = X.astype(self.dtype, copy=False)
+        if self.center is None or self.scale is None:
+            return X
+        if not issparse(X):
+            return self._scaled(X, self.center, self.scale)
+        columns = X.indices
+        data = self._scaled(X.data, self.center[columns], self.scale[columns])
+        data -= self._at_zero[columns]
+        return type(X)((data, X.indices, X.indptr), shape=X.shape)
+
+    def origin(self, X: Any) -> Array | None:
+        """Return f(0), which the network has to add to every row of f(X), or None."""
+        return self._at_zero if issparse(X) and self.center is not None else None
+
+    @property
+    def _at_zero(self) -> Array:
+        assert self.center is not None
+        assert self.scale is not None
+        return self._scaled(np.zeros_like(self.center), self.center, self.scale)
+
+    def _scaled(self, x: Array, center: Array, scale: Array) -> Array:
+        z = x - center
+        z /= scale
+        if self.clips:
+            root = z / 3.0
+            np.square(root, out=root)
+            root += 1.0
+            z /= np.sqrt(root, out=root)
+        return z
+
+    def rows(self, X: Any, Y: Array, w: Array | None, table: Array | None, dtype: Any) -> Rows:
+        """Return the rows as the network reads them, in the type to train in."""
+        if issparse(X):
+            origin = self.origin(X)
+            return Rows(
+                self(X).astype(dtype, copy=False),
+                Y,
+                w,
+                table,
+                origin=None if origin is None else origin.astype(dtype),
+            )
+        if self.center is None and X.dtype == dtype:
+            return Rows(X, Y, w, table)
+        X1 = np.empty((len(X), 1 + X.shape[1]), dtype)
+        X1[:, 0] = 1.0
+        for part in gen_batches(len(X), max(BLOCK // X[:1].nbytes, 1)):
+            X1[part, 1:] = self(X[part])
+        return Rows(X1[:, 1:], Y, w, table, X1)
+
+    def rows_once(self, X: Any, Y: Array, w: Array | None, table: Array | None) -> Rows:
+        """Return the rows in `dtype`, to be read once: X is brought there part by part."""
+        if issparse(X):
+            return self.rows(X, Y, w, table, self.dtype)
+        return Rows(X, Y, w, table, prepare=self)
+
+    def plain(self) -> dict[str, Any]:
+        """Return what it is, as names, numbers and arrays."""
+        return {
+            "dtype": np.dtype(self.dtype).name,
+            "center": self.center,
+            "scale": self.scale,
+            "clips": self.clips,
+        }
+
+    @classmethod
+    def of_plain(cls, kept: dict[str, Any]) -> Self:
+        """Return what `plain` told of."""
+        return cls(np.dtype(kept["dtype"]), kept["center"], kept["scale"], kept["clips"])
+
+
+def fit_inputs(X: Any, w: Array | None, method: str | None) -> Inputs:
+    """Learn the change of coordinates from rows and their weights.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, n_features)
+        float32 or float64.
+    w : ndarray of shape (n,) or None
+        The weights, >= 0.
+    method : str or None
+        A name in :data:`SCALERS`; None leaves X as it is.
+    """
+    if method is None:
+        return Inputs(X.dtype)
+    statistics, clips = SCALERS[method]
+    center, scale = statistics(X, w)
+    return Inputs(X.dtype, center.astype(X.dtype), scale.astype(X.dtype), clips)
+
+
+def moments(X: Any, w: Array | None) -> tuple[Array, Array]:
+    """Return the weighted mean and deviation of every column, a deviation of 0 as 1."""
+    if issparse(X):
+        mean, variance = mean_variance_axis(X.astype(np.float64), axis=0, weights=w)
+        return mean, positive(np.sqrt(variance))
+    W = X.shape[0] if w is None else w.sum(dtype=np.float64)
+    ones = np.ones(X.shape[0]) if w is None else w.astype(np.float64)
+    mean = (X.T @ ones) / W
+    # X - mean of all rows would be another X.
+    parts = gen_batches(len(X), min(max(STATISTICS // X[:1].nbytes, 1), 1024))
+    variance = sum(np.square(X[part] - mean).T @ ones[part] for part in parts) / W
+    variance[variance < 1e-20 * np.square(mean)] = 0.0
+    return mean, positive(np.sqrt(variance))
+
+
+def quartiles(X: Any, w: Array | None) -> tuple[Array, Array]:
+    """Return the median and the interquartile range of every column.
+
+    Where half of a column is one value the range is 0, and half the distance from the
+    smallest to the largest value serves; a constant column becomes 0. Holzmüller,
+    Grinsztajn and Steinwart (2024), "Better by default", section 3.1.
+    """
+    keep = slice(None) if w is None else w > 0
+    columns = gen_batches(X.shape[1], max(STATISTICS // (8 * X.shape[0]), 1))
+    X = X.tocsc() if issparse(X) else X
+    center, scale = np.empty((2, X.shape[1]))
+    for part in columns:
+        x = X[:, part].toarray() if issparse(X) else X[:, part]
+        x = x[keep]
+        weights = None if w is None else np.broadcast_to(w[keep, None], x.shape)
+        low, center[part], high = np.quantile(
+            x, [0.25, 0.5, 0.75], axis=0, weights=weights, method="inverted_cdf"
+        )
+        width = high - low
+        scale[part] = np.where(width > 0, width, 0.5 * (x.max(axis=0) - x.min(axis=0)))
+    return center, positive(scale)
+
+
+SCALERS: dict[str, tuple[Callable[[Any, Array | None], tuple[Array, Array]], bool]] = {
+    "standard": (moments, False),
+    "clipped": (moments, True),
+    "robust": (quartiles, True),
+}
+"""By the value of `scale_inputs`: centre and scale of the columns, and whether to clip."""
+
+
+def positive(scale: Array) -> Array:
+    """Return the scale with 1 in the place of 0."""
+    return np.where(scale > 0, scale, 1.0)
+
+
+def as_canonical(X: Any) -> Any:
+    """Return a sparse X without duplicate entries, its indices sorted; it is not changed."""
+    if not issparse(X) or X.has_canonical_format:
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    return X
+
+
