@@ -29,14 +29,15 @@ from skdnn._fitted import Fitted
 from skdnn._objective import BLOCK, CHUNK, HeldOut, Objective, Rows, sharpened
 from skdnn._scaling import SCALERS
 from skdnn._schedules import SCHEDULES
-from skdnn._settings import LONGER, Settings
+from skdnn._settings import LONGER, Planner
 from skdnn._training import Curves, Plan, State, Validation, train, train_lbfgs
 from skdnn.activations import Array
 from skdnn.losses import Loss
 from skdnn.network import Network, Parameters
+from skdnn.parameters import activation_names, check, dropout_rates, hidden_sizes
 
 
-class BaseDNN(CallbackSupportMixin, Settings, Fitted):
+class BaseDNN(CallbackSupportMixin, Planner, Fitted):
     """What the three estimators share: everything but the loss and the targets."""
 
     def __sklearn_tags__(self) -> Any:
@@ -130,7 +131,8 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
             diverges. What was fitted before is then kept.
         """
         with self._all_or_nothing():
-            self._check_parameters(X_val, y_val)
+            check(self, validates=X_val is not None)
+            _check_together(X_val, y_val)
             goes_on = self.warm_start and self._is_fitted()
             given = X
             X, y, w = self._check_data(X, y, sample_weight, reset=not goes_on)
@@ -198,12 +200,12 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
 
     def _prepare(self, X: Any, y: NDArray[Any], w: Array | None, goes_on: bool) -> None:
         """Learn the change of coordinates, or check that the network still fits."""
-        sizes = (X.shape[1], *self._hidden_sizes(), self._targets_of(y))
+        sizes = (X.shape[1], *hidden_sizes(self), self._targets_of(y))
         loss = self._make_loss()
         self._fit_weights(y, w)
         if goes_on:
             old = self._network
-            new = (sizes, self._activation_names(), loss.out_activation, type(loss))
+            new = (sizes, activation_names(self), loss.out_activation, type(loss))
             was = (
                 old.parameters.sizes,
                 old.activations,
@@ -222,7 +224,7 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
         self._fit_targets(y, w, X.dtype)
         self._dtype = X.dtype
         parameters = Parameters(sizes, np.empty(Parameters.count(sizes), X.dtype))
-        self._network = Network(parameters, self._activation_names(), loss)
+        self._network = Network(parameters, activation_names(self), loss)
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         self._initialize(parameters)
         self.n_layers_ = len(sizes)
@@ -276,7 +278,7 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
             self._network.loss,
             self.alpha,
             len(y) if self.solver == "lbfgs" else plan.batch_size,
-            self._dropout_rates(),
+            dropout_rates(self),
         )
 
     def _make_rows(self, X: Any, y: NDArray[Any], w: Array | None, once: bool = False) -> Rows:
@@ -303,9 +305,8 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
         return Rows(X1[:, 1:], Y, w, table, X1)
 
     def _training_dtype(self, n: int) -> Any:
-        """Return the type to train n rows in; what "auto" has scaled fits into float32."""
-        scales = self.scale_inputs is not None and getattr(self, "scale_target", True)
-        single = self._value("precision", n if scales else 0) == "single"
+        """Return the type to train n rows in."""
+        single = self._value("precision", n) == "single"
         return np.dtype(np.float32) if single else self._dtype
 
     def _train(
@@ -543,7 +544,7 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
     ) -> Self:
         with self._all_or_nothing():
             self._validate_params()
-            self._check_parameters()
+            check(self)
             if self.early_stopping is True:
                 raise ValueError("partial_fit does not support early_stopping=True.")
             goes_on = self._is_fitted()
@@ -563,3 +564,9 @@ class BaseDNN(CallbackSupportMixin, Settings, Fitted):
             self._finish(state, objective, plan, (X, y, w))
             self._state = state
         return self
+
+
+def _check_together(X_val: Any, y_val: Any) -> None:
+    if (X_val is None) != (y_val is None):
+        missing = "y_val" if y_val is None else "X_val"
+        raise ValueError(f"X_val and y_val must be given together; {missing} is None.")

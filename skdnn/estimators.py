@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,15 +10,12 @@ from scipy.sparse import issparse
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from skdnn._base import BaseDNN
-from skdnn._docs import documented
 from skdnn._scaling import target_scale
-from skdnn._settings import PLAIN
 from skdnn.activations import Array
 from skdnn.losses import (
     AbsoluteError,
@@ -31,10 +27,11 @@ from skdnn.losses import (
     Quantile,
     SquaredError,
 )
+from skdnn.parameters import OfClassifier, OfRegressor, estimator
 
 
-@documented
-class DNNRegressor(RegressorMixin, BaseDNN):
+@estimator
+class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
     """A deep neural network for regression: identity output, L2 loss.
 
     One or several targets; section 6.1 of the paper, with other losses as an option.
@@ -68,103 +65,6 @@ class DNNRegressor(RegressorMixin, BaseDNN):
     >>> model.score(X_test, y_test) > 0.25
     True
     """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseDNN._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson"})],
-        "quantile": [Interval(Real, 0, 1, closed="neither")],
-        "huber_delta": [Interval(Real, 0, None, closed="neither")],
-        "scale_target": ["boolean"],
-    }
-
-    def __init__(
-        self,
-        loss: str = "squared_error",
-        hidden_layer_sizes: Any = (96, 96),
-        activation: Any = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "sqrt",
-        learning_rate: Any = "auto",
-        learning_rate_init: float = 0.05,
-        power_t: float = 0.5,
-        max_iter: int | str = "auto",
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool | str = "auto",
-        validation_fraction: float = 0.2,
-        beta_1: float = 0.9,
-        beta_2: float = 0.95,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float | str = "auto",
-        max_fun: int = 15000,
-        initializer: str = "spread",
-        layer_rates: str | None = "auto",
-        dropout: Any = 0.0,
-        weight_decay: float | str = "auto",
-        clip_norm: float | None = None,
-        average_decay: float | str = "auto",
-        warmup: float = 0.0,
-        scoring: Any = "auto",
-        refit: bool | str = "auto",
-        scale_inputs: str | None = "clipped",
-        n_estimators: int = 1,
-        precision: str | None = "auto",
-        scale_target: bool = True,
-        quantile: float = 0.5,
-        huber_delta: float = 1.0,
-    ) -> None:
-        super().__init__(
-            hidden_layer_sizes,
-            activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            initializer=initializer,
-            layer_rates=layer_rates,
-            dropout=dropout,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            average_decay=average_decay,
-            warmup=warmup,
-            scoring=scoring,
-            refit=refit,
-            scale_inputs=scale_inputs,
-            n_estimators=n_estimators,
-            precision=precision,
-        )
-        self.loss = loss
-        self.scale_target = scale_target
-        self.quantile = quantile
-        self.huber_delta = huber_delta
-
-    @classmethod
-    def _plain(cls) -> dict[str, Any]:
-        return {**PLAIN, "scale_target": False}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -252,8 +152,9 @@ class DNNRegressor(RegressorMixin, BaseDNN):
     def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Go once through the given rows, from the weights as they are.
 
-        In mini-batches, at the constant rate `learning_rate_init`: n calls are a fit of
-        n epochs. The optimiser's state is kept from call to call, and in a pickle.
+        In mini-batches, at the rate `learning_rate_init`, which 'invscaling' alone lowers:
+        n calls are a fit of n epochs. The optimiser's state is kept from call to call, and
+        in a pickle.
 
         Parameters
         ----------
@@ -271,102 +172,8 @@ class DNNRegressor(RegressorMixin, BaseDNN):
         return self._partial_fit(X, y, sample_weight, None)
 
 
-class _DNNClassifierBase(ClassifierMixin, BaseDNN):
+class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
     """What the two classifiers share."""
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseDNN._parameter_constraints,
-        "class_weight": [None, StrOptions({"balanced"}), dict],
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "calibrate": ["boolean", StrOptions({"auto"})],
-    }
-
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (96, 96),
-        activation: Any = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "sqrt",
-        learning_rate: Any = "auto",
-        learning_rate_init: float = 0.05,
-        power_t: float = 0.5,
-        max_iter: int | str = "auto",
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool | str = "auto",
-        validation_fraction: float = 0.2,
-        beta_1: float = 0.9,
-        beta_2: float = 0.95,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float | str = "auto",
-        max_fun: int = 15000,
-        initializer: str = "spread",
-        layer_rates: str | None = "auto",
-        dropout: Any = 0.0,
-        weight_decay: float | str = "auto",
-        clip_norm: float | None = None,
-        average_decay: float | str = "auto",
-        warmup: float = 0.0,
-        scoring: Any = "auto",
-        refit: bool | str = "auto",
-        scale_inputs: str | None = "clipped",
-        n_estimators: int = 1,
-        precision: str | None = "auto",
-        class_weight: Any = None,
-        label_smoothing: float = 0.0,
-        calibrate: bool | str = "auto",
-    ) -> None:
-        super().__init__(
-            hidden_layer_sizes,
-            activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            initializer=initializer,
-            layer_rates=layer_rates,
-            dropout=dropout,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            average_decay=average_decay,
-            warmup=warmup,
-            scoring=scoring,
-            refit=refit,
-            scale_inputs=scale_inputs,
-            n_estimators=n_estimators,
-            precision=precision,
-        )
-        self.class_weight = class_weight
-        self.label_smoothing = label_smoothing
-        self.calibrate = calibrate
-
-    @classmethod
-    def _plain(cls) -> dict[str, Any]:
-        return {**PLAIN, "label_smoothing": 0.0, "calibrate": False}
 
     def _check_data(self, X: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
         y = y.toarray() if issparse(y) else y  # an indicator matrix
@@ -499,8 +306,9 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
     ) -> Self:
         """Go once through the given rows, from the weights as they are.
 
-        In mini-batches, at the constant rate `learning_rate_init`: n calls are a fit of
-        n epochs. The optimiser's state is kept from call to call, and in a pickle.
+        In mini-batches, at the rate `learning_rate_init`, which 'invscaling' alone lowers:
+        n calls are a fit of n epochs. The optimiser's state is kept from call to call, and
+        in a pickle.
 
         Parameters
         ----------
@@ -527,7 +335,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN):
         return self._partial_fit(X, y, sample_weight, classes)
 
 
-@documented
+@estimator
 class DNNBinaryClassifier(_DNNClassifierBase):
     """A deep neural network for two classes: sigmoid output, binary cross-entropy.
 
@@ -650,7 +458,7 @@ class DNNBinaryClassifier(_DNNClassifierBase):
         return Z if self._is_multilabel else np.hstack([-Z, Z])
 
 
-@documented
+@estimator
 class DNNClassifier(_DNNClassifierBase):
     """A deep neural network for two or more classes: softmax output, cross-entropy.
 

@@ -9,8 +9,8 @@ from sklearn.model_selection import train_test_split
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn._objective import HeldOut, Rows
-from skdnn._settings import HELD_OUT_FROM, batch_rows, n_epochs
 from skdnn.losses import BinaryCrossEntropy
+from skdnn.parameters import HELD_OUT_FROM, batch_rows, n_epochs
 from skdnn.verify import gradients
 
 ESTIMATORS = [DNNRegressor, DNNBinaryClassifier, DNNClassifier]
@@ -113,7 +113,7 @@ def test_several_networks_have_no_weights_but_each_has(Estimator):
     assert not hasattr(model, "coefs_")
     assert not hasattr(model, "partial_fit")
     assert len(model.estimators_[0].coefs_) == 3
-    with pytest.raises(ValueError, match="warm_start must be False for n_estimators > 1"):
+    with pytest.raises(ValueError, match=r"'warm_start' .* must be False for n_estimators > 1"):
         model.set_params(warm_start=True).fit(X, Y)
 
 

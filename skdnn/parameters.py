@@ -1,0 +1,717 @@
+"""The estimators' parameters, each written once: default, rule, meanings, description.
+
+A parameter is a field of a dataclass, in one of the groups that the estimators derive from.
+From the fields `estimator` makes the constructor, scikit-learn's constraints and the
+docstring; the functions at the end read the same fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING
+from math import ceil, log2
+from numbers import Integral, Real
+from textwrap import indent
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Never, TypeVar, dataclass_transform
+
+import numpy as np
+from sklearn.metrics import get_scorer_names
+from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
+
+from skdnn._initializers import INITIALIZERS
+from skdnn._scaling import SCALERS
+from skdnn._schedules import SCHEDULES
+from skdnn.activations import ACTIVATIONS
+from skdnn.attributes import ATTRIBUTES
+
+T = TypeVar("T")
+
+# Noise, held-out rows and schedules are for solvers that take mini-batches, and fewer rows
+# than HELD_OUT_FROM cannot spare any.
+STOCHASTIC = ("sgd", "adam")
+HELD_OUT_FROM = 64
+# lbfgs has no learning rate: of these its users' grids may name any, as with scikit-learn.
+RATES_OF_OLD = ("constant", "invscaling", "adaptive")
+
+
+class Settings(SimpleNamespace):
+    """The values of all parameters, by name. They cannot be changed."""
+
+    def __setattr__(self, name: str, value: Any) -> Never:
+        raise AttributeError(f"{name!r} is settled.")
+
+    def __delattr__(self, name: str) -> Never:
+        raise AttributeError(f"{name!r} is settled.")
+
+
+class Auto(NamedTuple):
+    """What "auto" stands for: in words, and given the other parameters for n rows.
+
+    The value is None where more decides than these.
+    """
+
+    sentence: str
+    value: Callable[[Settings, int], Any] | None = None
+
+
+def param(
+    *,
+    default: Any,
+    rule: list[Any],
+    doc: str,
+    plain: Any = MISSING,
+    auto: Auto | None = None,
+    off: Any = MISSING,
+    kw_only: bool = True,
+) -> Any:
+    """Return a parameter of an estimator.
+
+    Parameters
+    ----------
+    default : object
+        What the constructor takes it to be.
+    rule : list
+        Any of these constraints of scikit-learn has to hold.
+    doc : str
+        On the first line the type, as numpydoc has it; then the description.
+    plain : object, optional
+        Its value in the network of the paper with nothing added, or, if the incumbent has
+        the parameter too, the incumbent's default; the default unless it is given.
+    auto : Auto, optional
+        What the value "auto" stands for.
+    off : object, optional
+        The value that changes nothing, which it must have beside a solver that cannot use
+        it. The incumbent's own parameters have none: its users' grids name them beside
+        solvers that ignore them.
+    kw_only : bool, default=True
+        Whether it is given by name only.
+
+    Returns
+    -------
+    dataclasses.Field
+    """
+    plain = default if plain is MISSING else plain
+    metadata = {"rule": rule, "doc": doc, "plain": plain, "auto": auto, "off": off}
+    return dataclasses.field(default=default, kw_only=kw_only, metadata=metadata)
+
+
+@dataclass_transform(field_specifiers=(param,), kw_only_default=True, eq_default=False)
+def group(cls: type[T]) -> type[T]:
+    """Make a class a group of parameters, with a constructor that takes them.
+
+    Those of its bases, the last base first, come before its own, and those by name only
+    after all others.
+    """
+    return dataclasses.dataclass(eq=False, repr=False, match_args=False, kw_only=True)(cls)
+
+
+def estimator(cls: type[T]) -> type[T]:
+    """Give an estimator that derives from groups its constructor, constraints and docstring.
+
+    ``{parameters}`` and ``{attributes}`` in the docstring are filled. For a type checker the
+    constructor is that of the group: of a dataclass with untyped bases, such as those from
+    scikit-learn, mypy would let it take anything.
+    """
+    made: Any = group(cls)
+    fields = {field.name: field for field in dataclasses.fields(made)}
+    made._parameter_constraints = {name: f.metadata["rule"] for name, f in fields.items()}
+    if "{parameters}" in made.__doc__:  # it is not under python -OO
+        made.__doc__ = inspect.cleandoc(made.__doc__).format(
+            parameters="\n".join(_described(fields[n]) for n in inspect.signature(made).parameters),
+            attributes="\n".join(
+                _entry(name, *description)
+                for name, description in ATTRIBUTES.items()
+                if name != "classes_" or "class_weight" in fields
+            ),
+        )
+    return made
+
+
+def _described(field: dataclasses.Field[Any]) -> str:
+    kind, text = inspect.cleandoc(field.metadata["doc"]).split("\n", maxsplit=1)
+    if field.metadata["auto"] is not None:
+        text += "\n" + inspect.cleandoc(field.metadata["auto"].sentence)
+    return _entry(field.name, f"{kind}, default={field.default!r}", text)
+
+
+def _entry(name: str, kind: str, text: str) -> str:
+    return f"{name} : {kind}\n{indent(text, '    ')}"
+
+
+# What follows from the number of rows
+
+
+def batch_rows(n: int) -> int:
+    """Return the size of equal mini-batches of at most 64 or about sqrt(n) rows."""
+    most = max(64, 2 ** round(log2(n) / 2))
+    return ceil(n / ceil(n / most))
+
+
+def n_epochs(n: int) -> int:
+    """Return the epochs of 3,000 steps, from 16 up to 60 epochs or 750 steps.
+
+    A full batch has 200: Adam, near a perfect fit, blows up what was rounded differently.
+    """
+    steps = ceil(n / batch_rows(n))
+    return 200 if steps == 1 else min(max(ceil(3000 / steps), 16), max(60, ceil(750 / steps)))
+
+
+def _trains_in_single(given: Settings, n: int) -> str | None:
+    """What "auto" has scaled fits into float32; a target of classes has no scale."""
+    scaled = given.scale_inputs is not None and getattr(given, "scale_target", True)
+    single = given.solver in STOCHASTIC and n >= HELD_OUT_FROM and scaled
+    return "single" if single else None
+
+
+# The parameters
+
+COUNT = Interval(Integral, 1, None, closed="left")
+NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+POSITIVE = Interval(Real, 0, None, closed="neither")
+SHARE = Interval(Real, 0, 1, closed="left")
+AUTO = StrOptions({"auto"})
+
+
+@group
+class Common:
+    """What the three estimators share, by name only."""
+
+    solver: str = param(
+        default="adam",
+        rule=[StrOptions({"gd", "sgd", "adam", "lbfgs"})],
+        doc="""{'gd', 'sgd', 'adam', 'lbfgs'}
+        'gd' is the paper's gradient descent on the full batch, W <- W - rate dW; 'sgd' is the
+        same on mini-batches, with momentum; 'adam' that of Kingma and Ba (2015); 'lbfgs' is
+        SciPy's quasi-Newton method on the full batch. A parameter that scikit-learn's MLP has
+        too may be given to a solver that does not use it; any other must then be off.""",
+    )
+    alpha: float = param(
+        default=0.0001,
+        rule=[NOT_NEGATIVE],
+        doc="""float
+        Strength of the L2 term: alpha / (2 W) times the sum of the squared weights is added to
+        the mean loss, W being the total sample weight. Biases are left out.""",
+    )
+    batch_size: int | str = param(
+        default="sqrt",
+        plain="auto",
+        rule=[StrOptions({"auto", "sqrt"}), COUNT],
+        doc="""int, 'auto' or 'sqrt'
+        Rows in a mini-batch of 'sgd' and 'adam'; 'sqrt' makes equal ones of at most 64 or about
+        sqrt(n_samples) rows.""",
+        auto=Auto("'auto' is min(200, n_samples)."),
+    )
+    learning_rate: Any = param(
+        default="auto",
+        plain="constant",
+        rule=[StrOptions({"auto", *SCHEDULES}), callable],
+        doc="""str or callable
+        What `learning_rate_init` is multiplied by. With p in [0, 1] the progress through
+        `max_iter`: 'constant' 1; 'cosine' (1 + cos(pi p)) / 2; 'one_cycle' a rise over 0.3 and
+        a fall to 0; 'coslog4' (1 - cos(2 pi log2(1 + 15 p))) / 2; a callable is called with p.
+        'invscaling' divides by (rows seen + 1)^power_t, at each epoch's start; 'adaptive'
+        divides by 5 whenever `n_iter_no_change` epochs bring no improvement, down to 1e-6. In
+        `partial_fit` all are constant but 'invscaling', which counts the rows of all calls.""",
+        auto=Auto(
+            "'auto' is 'cosine' for 'sgd' and 'adam', 'constant' otherwise.",
+            lambda given, n: "cosine" if given.solver in STOCHASTIC else "constant",
+        ),
+    )
+    learning_rate_init: float = param(
+        default=0.05,
+        plain=0.001,
+        rule=[POSITIVE],
+        doc="""float
+        The learning rate, > 0, of all solvers but 'lbfgs'.""",
+    )
+    power_t: float = param(
+        default=0.5,
+        rule=[NOT_NEGATIVE],
+        doc="""float
+        The exponent of 'invscaling', >= 0.""",
+    )
+    max_iter: int | str = param(
+        default="auto",
+        plain=200,
+        rule=[AUTO, COUNT],
+        doc="""int or 'auto'
+        The most epochs (passes over the rows) or, with 'lbfgs', iterations.""",
+        auto=Auto(
+            """'auto' is 200 for 'gd', 'lbfgs' and rows that make one mini-batch, and otherwise the
+            epochs that make 3,000 steps, but at least 16, and at most 60 unless they make fewer
+            than 750 steps; a `refit` may take up to 2.75 times as many.""",
+            lambda given, n: n_epochs(n) if given.solver in STOCHASTIC else 200,
+        ),
+    )
+    shuffle: bool = param(
+        default=True,
+        rule=["boolean"],
+        doc="""bool
+        Whether each epoch takes the rows in a new order; a full batch never does.""",
+    )
+    random_state: Any = param(
+        default=None,
+        rule=["random_state"],
+        doc="""int, RandomState instance or None
+        Seeds the first weights, the order of rows, the held-out rows and dropout. An int makes
+        fits repeatable.""",
+    )
+    tol: float = param(
+        default=1e-4,
+        rule=[NOT_NEGATIVE],
+        doc="""float
+        By how much the loss, or the validation score, has to improve for an epoch to count
+        among `n_iter_no_change`; with 'lbfgs' the largest entry of the gradient at which it
+        stops. It does nothing where `n_iter_no_change` is 'auto' and early stopping is on or
+        the schedule ends at 0, as at the defaults.""",
+    )
+    verbose: bool | int = param(
+        default=False,
+        rule=["verbose"],
+        doc="""bool or int
+        Whether to print one line an epoch.""",
+    )
+    warm_start: bool = param(
+        default=False,
+        rule=["boolean"],
+        doc="""bool
+        Whether `fit` goes on from the weights and the optimiser's state of the last one, for
+        `max_iter` further epochs.""",
+    )
+    momentum: float = param(
+        default=0.9,
+        rule=[Interval(Real, 0, 1, closed="both")],
+        doc="""float
+        Momentum of 'sgd', in [0, 1].""",
+    )
+    nesterovs_momentum: bool = param(
+        default=True,
+        rule=["boolean"],
+        doc="""bool
+        Whether 'sgd' takes Nesterov's form of momentum.""",
+    )
+    early_stopping: bool | str = param(
+        default="auto",
+        plain=False,
+        rule=["boolean", AUTO],
+        doc="""bool or 'auto'
+        Whether to hold out `validation_fraction` of the rows (unless X_val is given to `fit`),
+        stop when their score has not improved for `n_iter_no_change` epochs, and keep the
+        weights of the best epoch.""",
+        auto=Auto(
+            "'auto' is True for 'sgd' and 'adam' from 64 rows on.",
+            lambda given, n: given.solver in STOCHASTIC and n >= HELD_OUT_FROM,
+        ),
+    )
+    validation_fraction: float = param(
+        default=0.2,
+        plain=0.1,
+        rule=[SHARE],
+        doc="""float
+        The share of rows that early stopping holds out, stratified by class.""",
+    )
+    beta_1: float = param(
+        default=0.9,
+        rule=[SHARE],
+        doc="""float
+        Decay of Adam's average of gradients, in [0, 1).""",
+    )
+    beta_2: float = param(
+        default=0.95,
+        plain=0.999,
+        rule=[SHARE],
+        doc="""float
+        Decay of Adam's average of squared gradients, in [0, 1).""",
+    )
+    epsilon: float = param(
+        default=1e-8,
+        rule=[POSITIVE],
+        doc="""float
+        Added to the denominator of Adam's step, > 0.""",
+    )
+    n_iter_no_change: float | str = param(
+        default="auto",
+        plain=10,
+        rule=[AUTO, COUNT, Options(Real, {np.inf})],
+        doc="""int, inf or 'auto'
+        How many epochs in a row without an improvement by `tol` end the fit.""",
+        auto=Auto(
+            """'auto': under early stopping it ends at 1.5 times the best epoch plus those of 50
+            steps; otherwise it is inf with a schedule that ends at 0, and 10 without."""
+        ),
+    )
+    max_fun: int = param(
+        default=15000,
+        rule=[COUNT],
+        doc="""int
+        The most evaluations of the objective by 'lbfgs'.""",
+    )
+    initializer: str = param(
+        default="spread",
+        plain="glorot_uniform",
+        rule=[StrOptions({"auto", *INITIALIZERS})],
+        doc="""str
+        The first weights: 'glorot', 'he' or 'lecun', each with '_uniform' or '_normal', with
+        biases of 0; 'spread' draws weights from N(0, 1 / n[l-1]) and biases from N(0, 1/4), and
+        starts the output layer at 0.""",
+        auto=Auto(
+            """'auto' chooses by activation: He's for relu and its kin, LeCun's for selu, Glorot's
+            for the others and the output layer, each '_uniform'."""
+        ),
+    )
+    layer_rates: str | None = param(
+        default="auto",
+        plain=None,
+        rule=[None, StrOptions({"auto", "fan_in"})],
+        doc="""{'auto', 'fan_in'} or None
+        With 'fan_in' the learning rate of W[l] is divided by sqrt(n[l-1]), so that a step moves
+        the output by as much whatever the widths; None is one rate for all parameters.""",
+        auto=Auto(
+            "'auto' is 'fan_in' for 'adam' and None for the other solvers.",
+            lambda given, n: "fan_in" if given.solver == "adam" else None,
+        ),
+    )
+    dropout: Any = param(
+        default=0.0,
+        off=0.0,
+        rule=[SHARE, "array-like"],
+        doc="""float or sequence of float
+        The share of a hidden layer's units that each training step leaves out, one rate for all
+        layers or one for each, in [0, 1). What is kept is scaled up; predictions use all units.
+        Srivastava et al. (2014).""",
+    )
+    weight_decay: float | str = param(
+        default="auto",
+        plain=0.0,
+        off=0.0,
+        rule=[AUTO, NOT_NEGATIVE],
+        doc="""float or 'auto'
+        Decoupled decay: before each step the weights, not the biases, are multiplied by
+        1 - rate * weight_decay. Loshchilov and Hutter (2019).""",
+        auto=Auto(
+            "'auto' is 0.02 for 'sgd' and 'adam', 0 otherwise.",
+            lambda given, n: 0.02 if given.solver in STOCHASTIC else 0.0,
+        ),
+    )
+    clip_norm: float | None = param(
+        default=None,
+        off=None,
+        rule=[None, POSITIVE],
+        doc="""float or None
+        The largest Euclidean norm of a step's gradient, all layers together.""",
+    )
+    average_decay: float | str = param(
+        default="auto",
+        plain=0.0,
+        off=0.0,
+        rule=[AUTO, SHARE],
+        doc="""float or 'auto'
+        With d > 0 the model is the exponential moving average of the weights after each step,
+        m <- d m + (1 - d) theta, divided by 1 - d^t as Adam's averages are.""",
+        auto=Auto(
+            "'auto' is 0.99 for 'sgd' and 'adam', 0 otherwise.",
+            lambda given, n: 0.99 if given.solver in STOCHASTIC else 0.0,
+        ),
+    )
+    warmup: float = param(
+        default=0.0,
+        off=0.0,
+        rule=[SHARE],
+        doc="""float
+        The share of `max_iter` over which the learning rate rises linearly from 0.""",
+    )
+    scoring: Any = param(
+        default="auto",
+        plain=None,
+        off=None,
+        rule=[None, StrOptions({"auto", "loss", *get_scorer_names()}), callable],
+        doc="""str, callable or None
+        What early stopping maximises: None for the estimator's `score`, 'loss' for the
+        validation loss (minimised; under `calibrate` after calibration), or any scorer of
+        scikit-learn.""",
+        auto=Auto("'auto' is 'loss'.", lambda given, n: "loss"),
+    )
+    refit: bool | str = param(
+        default="auto",
+        plain=False,
+        off=False,
+        rule=["boolean", AUTO],
+        doc="""bool or 'auto'
+        Whether early stopping is followed by a fit on all rows, for as many epochs as were the
+        best. If `max_iter` is 'auto', `scoring` the loss and that fell by a twentieth since
+        half of these, it is for 1 + 1.75 best_n_iter_ / max_iter times as many, at as much
+        slower a pace of the schedule. Has no effect with X_val.""",
+        auto=Auto(
+            "'auto' is True for 'sgd' and 'adam'.",
+            lambda given, n: given.solver in STOCHASTIC,
+        ),
+    )
+    scale_inputs: str | None = param(
+        default="clipped",
+        plain=None,
+        rule=[None, StrOptions(set(SCALERS))],
+        doc="""{'standard', 'clipped', 'robust'} or None
+        How columns of X are scaled inside: to mean 0 and deviation 1; the same with smooth
+        clipping at 3, x / sqrt(1 + (x / 3)^2); or to median 0 and interquartile range 1 with
+        that clipping. A sparse X keeps its zeros, and is not clipped.""",
+    )
+    n_estimators: int = param(
+        default=1,
+        rule=[COUNT],
+        doc="""int
+        With k > 1, k networks in the same coordinates, each from its own seed, which decides
+        its first weights and which rows it holds out to stop early. The mean of their raw
+        outputs predicts. They are ``estimators_``; `partial_fit`, `warm_start` and the
+        attributes of a single network, such as ``coefs_``, need k = 1.""",
+    )
+    precision: str | None = param(
+        default="auto",
+        plain=None,
+        rule=[None, StrOptions({"auto", "single"})],
+        doc="""{'auto', 'single'} or None
+        With 'single' a float64 X is trained on in float32, at about 0.6 of the time; the weights
+        that come out, and predictions, are float64 again. None trains in the type of X.""",
+        auto=Auto(
+            """'auto' is 'single' for 'sgd' and 'adam' from 64 rows on, where inputs and target are
+            scaled inside, and None otherwise and in `partial_fit`.""",
+            _trains_in_single,
+        ),
+    )
+
+
+@group
+class Layers:
+    """The hidden layers."""
+
+    hidden_layer_sizes: Any = param(
+        default=(96, 96),
+        plain=(100,),
+        kw_only=False,
+        rule=["array-like", COUNT],
+        doc="""int or sequence of int
+        n[1], ..., n[L-1]: the number of units of each hidden layer; an int is one layer, and
+        ``()`` is none, a linear model.""",
+    )
+    activation: Any = param(
+        default="relu",
+        kw_only=False,
+        rule=[StrOptions(set(ACTIVATIONS)), "array-like"],
+        doc="""str or sequence of str
+        g of the hidden layers, one name for all or one for each: 'identity', 'logistic' (or
+        'sigmoid'), 'tanh', 'relu', 'leaky_relu', 'elu', 'selu', 'gelu', 'silu', 'mish',
+        'softplus'. See :mod:`skdnn.activations`.""",
+    )
+
+
+@group
+class ChoiceOfLoss:
+    """The loss, where there is more than one."""
+
+    loss: str = param(
+        default="squared_error",
+        kw_only=False,
+        rule=[StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson"})],
+        doc="""{'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson'}
+        What is minimised: |o - y|^2 / 2 (the paper's L2 loss, equation (26)), |o - y|, the
+        Huber loss with `huber_delta`, the pinball loss of `quantile`, or half the Poisson
+        deviance, whose output activation is exp and whose y must be >= 0. Several targets are
+        summed.""",
+    )
+
+
+@group
+class OfRegressor(Layers, ChoiceOfLoss, Common):
+    """What a regressor has: besides, the target's units and what belongs to one loss."""
+
+    scale_target: bool = param(
+        default=True,
+        plain=False,
+        rule=["boolean"],
+        doc="""bool
+        Whether y is standardised inside (for 'poisson' divided by its mean), and predictions
+        brought back.""",
+    )
+    quantile: float = param(
+        default=0.5,
+        rule=[Interval(Real, 0, 1, closed="neither")],
+        doc="""float
+        The quantile that ``loss='quantile'`` estimates, in (0, 1).""",
+    )
+    huber_delta: float = param(
+        default=1.0,
+        rule=[POSITIVE],
+        doc="""float
+        Residuals beyond it count linearly under ``loss='huber'``; in units of y, or in standard
+        deviations of y with `scale_target`.""",
+    )
+
+
+@group
+class OfClassifier(Layers, Common):
+    """What a classifier has: besides, weights and smoothing of classes, and calibration."""
+
+    class_weight: Any = param(
+        default=None,
+        rule=[None, StrOptions({"balanced"}), dict],
+        doc="""dict, 'balanced' or None
+        Multiplies the sample weights class by class; 'balanced' is n_samples / (n_classes *
+        weight of the class).""",
+    )
+    label_smoothing: float = param(
+        default=0.0,
+        rule=[SHARE],
+        doc="""float
+        With s > 0 the target of a class is 1 - s plus an equal share of s, in [0, 1).""",
+    )
+    calibrate: bool | str = param(
+        default="auto",
+        plain=False,
+        off=False,
+        rule=["boolean", AUTO],
+        doc="""bool or 'auto'
+        Whether early stopping is followed by a choice of the factor of the raw outputs that
+        minimises the loss of the held-out rows, at most 1; W[L] and b[L] are multiplied by it,
+        which leaves the predicted classes as they are. Guo et al. (2017).""",
+        auto=Auto(
+            "'auto' is True for 'sgd' and 'adam'.",
+            lambda given, n: given.solver in STOCHASTIC,
+        ),
+    )
+
+
+# What they say together
+
+
+def plain_values(cls: type) -> dict[str, Any]:
+    """Return the plain values of those parameters that the constructor of the class has."""
+    accepted = inspect.signature(cls).parameters
+    fields = dataclasses.fields(cls)
+    return {f.name: f.metadata["plain"] for f in fields if f.name in accepted}
+
+
+def resolve(estimator: Any, n: int) -> Settings:
+    """Return the values of all parameters for n rows, with what every "auto" stands for.
+
+    `batch_size`, `n_iter_no_change` and `initializer` stay as they are: what they stand for
+    depends on more.
+    """
+    fields = dataclasses.fields(estimator)
+    given = Settings(**{field.name: getattr(estimator, field.name) for field in fields})
+    values = vars(given).copy()
+    for field in fields:
+        auto = field.metadata["auto"]
+        if auto is not None and auto.value is not None and _is_auto(values[field.name]):
+            values[field.name] = auto.value(given, n)
+    return Settings(**values)
+
+
+def check(estimator: Any, validates: bool = False) -> None:
+    """Refuse what `_parameter_constraints` cannot express.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its parameters fulfil their constraints.
+    validates : bool, default=False
+        Whether rows to validate on have been given to `fit`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter, given the others, is unfit: an `InvalidParameterError`, which names
+        it, the rule and its value.
+    """
+    hidden_sizes(estimator)
+    activation_names(estimator)
+    dropout_rates(estimator)
+    if estimator.warm_start and estimator.n_estimators > 1:
+        raise _invalid(estimator, "warm_start", "False for n_estimators > 1")
+    if estimator.solver == "lbfgs":
+        _check_lbfgs(estimator)
+        if validates:
+            raise ValueError("X_val must be None for solver='lbfgs', which does not validate.")
+
+
+def _check_lbfgs(estimator: Any) -> None:
+    """Refuse what the solver cannot use."""
+    fields = {field.name: field for field in dataclasses.fields(estimator)}
+    for name, field in fields.items():
+        value, off = getattr(estimator, name), field.metadata["off"]
+        if off is MISSING or (field.metadata["auto"] is not None and _is_auto(value)):
+            continue
+        if np.ndim(value) > 0 or value != off:
+            rule = f"{off!r} for solver='lbfgs', which cannot use it"
+            raise _invalid(estimator, name, rule)
+    rates = (*RATES_OF_OLD, fields["learning_rate"].default)
+    if estimator.learning_rate not in rates:
+        rule = f"one of {rates} for solver='lbfgs', which has no learning rate and ignores them"
+        raise _invalid(estimator, "learning_rate", rule)
+
+
+def hidden_sizes(estimator: Any) -> tuple[int, ...]:
+    """Return n[1], ..., n[L-1]."""
+    sizes = estimator.hidden_layer_sizes
+    sizes = [sizes] if isinstance(sizes, Integral) else _entries(sizes)
+    if sizes is None or not all(
+        isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 1 for n in sizes
+    ):
+        rule = "an int >= 1 or a sequence of ints >= 1"
+        raise _invalid(estimator, "hidden_layer_sizes", rule)
+    return tuple(int(n) for n in sizes)
+
+
+def activation_names(estimator: Any) -> tuple[str, ...]:
+    """Return the name of every hidden layer's activation."""
+    names = _of_each_layer(
+        estimator,
+        "activation",
+        lambda name: isinstance(name, str) and name in ACTIVATIONS,
+        f"one of {sorted(ACTIVATIONS)}, or a sequence of them",
+    )
+    return tuple(map(str, names))
+
+
+def dropout_rates(estimator: Any) -> tuple[float, ...]:
+    """Return the share of every hidden layer's units that a training step leaves out."""
+    rates = _of_each_layer(
+        estimator,
+        "dropout",
+        lambda rate: isinstance(rate, Real) and 0 <= float(rate) < 1,  # which NaN is not
+        "a rate in [0, 1), or a sequence of rates",
+    )
+    return tuple(map(float, rates))
+
+
+def _of_each_layer(
+    estimator: Any, name: str, is_fit: Callable[[Any], bool], rule: str
+) -> list[Any]:
+    """Return the parameter's value for each hidden layer; it may be one for all."""
+    n_hidden = len(hidden_sizes(estimator))
+    value = getattr(estimator, name)
+    values = [value] * n_hidden if is_fit(value) else _entries(value)
+    if values is None or len(values) != n_hidden or not all(map(is_fit, values)):
+        rule += f" with one for each of the {n_hidden} hidden layers"
+        raise _invalid(estimator, name, rule)
+    return values
+
+
+def _entries(values: Any) -> list[Any] | None:
+    """Return the entries of a sequence; None if it is none."""
+    try:
+        return None if isinstance(values, str) else list(values)
+    except TypeError:  # a number, or an array without dimensions
+        return None
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def _invalid(estimator: Any, name: str, rule: str) -> InvalidParameterError:
+    return InvalidParameterError(
+        f"The {name!r} parameter of {type(estimator).__name__} must be {rule}."
+        f" Got {getattr(estimator, name)!r} instead."
+    )
