@@ -3,7 +3,13 @@
 from skdnn.checkpoint import Checkpoint
 from skdnn.display import LossCurveDisplay
 from skdnn.estimators import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn.version import __version__
 
-__version__ = "0.1.0"
-
-__all__ = ["Checkpoint", "DNNBinaryClassifier", "DNNClassifier", "DNNRegressor", "LossCurveDisplay"]
+__all__ = [
+    "Checkpoint",
+    "DNNBinaryClassifier",
+    "DNNClassifier",
+    "DNNRegressor",
+    "LossCurveDisplay",
+    "__version__",
+]

@@ -1,33 +1,520 @@
-"""The three estimators: each a loss, an encoding of the targets, and a docstring."""
+"""The three estimators: scikit-learn's contract, and the one place where a fit is kept."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
-from scipy.special import expit, log_expit, log_softmax, softmax
-from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
-from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils.class_weight import compute_class_weight
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context, clone
+from sklearn.callback import CallbackSupportMixin
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.metrics import check_scoring
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.validation import check_is_fitted
 
-from skdnn._base import BaseDNN
-from skdnn._scaling import target_scale
-from skdnn.activations import Array
-from skdnn.losses import (
-    AbsoluteError,
-    BinaryCrossEntropy,
-    CategoricalCrossEntropy,
-    Huber,
-    Loss,
-    Poisson,
-    Quantile,
-    SquaredError,
+from skdnn.core.activations import Array
+from skdnn.core.losses import LOSSES
+from skdnn.core.network import Parameters
+from skdnn.door import Data, read, read_inputs, read_targets
+from skdnn.fit.judge import Score
+from skdnn.fit.recipe import Problem, Recipe, fit_networks
+from skdnn.fit.training import Found, State
+from skdnn.fit.watch import Run, Stages, Watch, Watched
+from skdnn.model import Decoder, Model
+from skdnn.parameters import (
+    OfClassifier,
+    OfRegressor,
+    Settings,
+    check,
+    dropout_rates,
+    estimator,
+    is_auto,
+    plain_values,
+    resolve,
 )
-from skdnn.parameters import OfClassifier, OfRegressor, estimator
+from skdnn.targets import Classes, Labelled, LabelSets, Numbers, Targets, TwoClasses
+from skdnn.task import Task
+from skdnn.version import __version__
+
+
+class Layers(list[Array]):
+    """Arrays, one a layer, that are views of a network's weights: to set one writes there."""
+
+    def __setitem__(self, l: Any, value: Any) -> None:
+        """Write a value into the array of a layer."""
+        self[l][...] = value
+
+
+class BaseDNN(CallbackSupportMixin, BaseEstimator):
+    """What the three estimators share: everything but the form of y."""
+
+    # What an estimator adds
+
+    def _read_targets(self, y: Any, name: str) -> NDArray[Any]:
+        """Return y as an array of the form that the estimator takes, or refuse it."""
+        raise NotImplementedError
+
+    def _learn_targets(self, data: Data, classes: ArrayLike | None) -> Targets:
+        """Learn the form of y, its classes or its scale."""
+        raise NotImplementedError
+
+    def _renew_targets(self, targets: Targets, classes: ArrayLike | None) -> Targets:
+        """Return those of an earlier fit under the parameters as they are now."""
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_model" in vars(self)
+
+    @classmethod
+    def plain(cls, **params: Any) -> Self:
+        """Return an estimator that is the network of the paper with nothing added.
+
+        No scaling, a constant learning rate, no noise, no held-out rows, and the default
+        values of scikit-learn's MLP, whatever this class's own defaults are.
+
+        Parameters
+        ----------
+        **params
+            Any parameters of the constructor; they take precedence.
+
+        Returns
+        -------
+        estimator
+
+        Examples
+        --------
+        >>> from skdnn import DNNClassifier
+        >>> DNNClassifier.plain(solver="gd").learning_rate
+        'constant'
+        """
+        return cls(**{**plain_values(cls), **params})
+
+    # Fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs. float32 stays float32 throughout, everything else becomes float64;
+            a sparse matrix is not made dense.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, or class labels of any type.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights >= 0, not all 0; a weight of k counts as k rows.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), optional
+            Rows to validate on: their loss is recorded at every epoch, and with
+            ``early_stopping=True`` they take the place of `validation_fraction`.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), optional
+            The targets of X_val.
+        sample_weight_val : array-like of shape (n_val,), optional
+            The weights of X_val.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are unfit, before any work is done, or if the fit
+            diverges. What was fitted before is then kept.
+        """
+        _check_together(X_val, y_val)
+        check(self, validates=X_val is not None)
+        model, earlier = self._go_on_from() if self.warm_start else (None, None)
+        data = read(self, X, y, sample_weight, fresh=model is None)
+        given = None
+        if X_val is not None:
+            given = read(self, X_val, y_val, sample_weight_val, "_val")
+        targets = self._targets(data, model)
+        targets.check(data.y)
+        if earlier is not None:
+            targets.check_complete(data.y)
+        task = Task.of(self, data, given, targets, model, earlier)
+        settings = self._settings(data)
+        recipe = Recipe.of(settings, data.w, len(data.y), given is not None, data.X.dtype)
+        problem = task.problem(recipe, lambda numbers: self._score_of(task, recipe, numbers))
+
+        def describe(found: list[Found], problem: Problem | None = None) -> dict[str, Any]:
+            return self._attributes(task, found, recipe.after(found), problem)
+
+        watched = Watched(data.given, data.y, data.w)
+        watch = Watch(self, watched, describe, recipe.n_estimators, recipe.most_epochs)
+        runs = watch.open(self._stages(task, recipe, watch))
+        found = fit_networks(recipe, problem, runs, self.n_jobs)
+        attributes = describe(found, problem)
+        watch.close(attributes)
+        return self._keep(attributes)
+
+    def _partial_fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, classes: ArrayLike | None
+    ) -> Self:
+        check(self)
+        if self.early_stopping is True:
+            raise ValueError("partial_fit does not support early_stopping=True.")
+        model, state = self._go_on_from()
+        data = read(self, X, y, sample_weight, fresh=model is None)
+        targets = self._targets(data, model, classes)
+        targets.check(data.y)
+        task = Task.of(self, data, None, targets, model)
+        recipe = Recipe.of_partial_fit(self._settings(data, partial=True), data.w, len(data.y), data.X.dtype)
+        problem = task.problem(recipe)
+        state = recipe.start(problem, self._draw_seed()) if state is None else state
+        undo = state.snapshot()
+        try:
+            recipe.equip(state, problem.network.parameters.theta.dtype)
+            state.begin()
+            recipe.train(state, problem, None, recipe.search, None, Run(Stages(state.seed)))
+        except BaseException:
+            undo()
+            raise
+        found = [Found(state)]
+        return self._keep(self._attributes(task, found, recipe.after(found), problem, whole=True))
+
+    def _targets(
+        self, data: Data, model: Model | None, classes: ArrayLike | None = None
+    ) -> Targets:
+        """Learn the form of y, or take that of a model under the parameters of now."""
+        if model is None:
+            return self._learn_targets(data, classes)
+        return self._renew_targets(model.targets, classes)
+
+    def _settings(self, data: Data, partial: bool = False) -> Settings:
+        """Return the parameters for rows, every "auto" resolved."""
+        n = len(data.y) if data.w is None else int(np.count_nonzero(data.w))
+        values = vars(resolve(self, n)).copy()
+        values["max_iter"] = resolve(self, len(data.y)).max_iter
+        values["keeps_max_iter"] = not is_auto(self.max_iter)
+        values["dropout"] = dropout_rates(self)
+        if partial:
+            values["early_stopping"] = False
+            values["precision"] = None if is_auto(self.precision) else self.precision
+        return Settings(**values)
+
+    def _draw_seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _stages(self, task: Task, recipe: Recipe, watch: Watch) -> list[Stages]:
+        """Return the networks to fit, each with its seed and what a checkpoint has of it.
+
+        The seed decides the first weights, the order and what early stopping holds out.
+        """
+        seed = self._draw_seed() if task.earlier is None else task.earlier.seed
+        seed, saved = watch.resume(task, seed)
+        if recipe.n_estimators == 1:
+            seeds = [seed]
+        else:
+            drawn = np.random.default_rng(seed).integers(2**31 - 1, size=recipe.n_estimators)
+            seeds = [int(check_random_state(int(s)).randint(2**31 - 1)) for s in drawn]
+        runs = [Stages(seed) for seed in seeds]
+        for run, states in zip(runs, saved, strict=False):
+            run.saved = [State.of_plain(kept, task.network.parameters) for kept in states]
+            for state in run.saved:
+                recipe.equip(state, np.dtype(recipe.precision))
+        return runs
+
+    def _score_of(
+        self, task: Task, recipe: Recipe, numbers: NDArray[Any] | None
+    ) -> Score | None:
+        """Return how to score held-out rows: those of given numbers, or the user's own."""
+        scoring = recipe.settings.scoring
+        if isinstance(scoring, str) and scoring == "loss":
+            return None
+        data = task.data if task.given is None else task.given
+        y, w = (a if a is None or numbers is None else a[numbers] for a in (data.y, data.w))
+        if scoring is None:
+            return lambda parameters, Z: task.targets.score(y, np.ascontiguousarray(Z.T), w)
+        X = data.X if numbers is None else data.X[numbers]
+        scorer, fitted = check_scoring(self, scoring), clone(self)
+        kwargs = {} if w is None else {"sample_weight": w}
+
+        def score(parameters: Parameters, Z: Array) -> float:
+            network = task.network.with_theta(parameters.theta)
+            model = Model(task.inputs, [network], task.targets)
+            fitted._keep({"_model": model, **self._shape(task, None)})
+            return float(scorer(fitted, X, y, **kwargs))
+
+        return score
+
+    # What is kept of a fit: attributes are set in `_keep`, and nowhere else
+
+    def _keep(self, attributes: dict[str, Any]) -> Self:
+        vars(self).update(attributes)
+        return self
+
+    def _attributes(
+        self,
+        task: Task,
+        found: list[Found],
+        recipe: Recipe,
+        problem: Problem | None,
+        whole: bool = False,
+    ) -> dict[str, Any]:
+        """Return all attributes of an estimator that is fitted as far as was found.
+
+        Of the fit of a single network the curves and what else there is one of for each are
+        single too. Without a problem, in the middle of a fit, ``loss_`` is the last of the
+        curve. What a warm start needs is kept for it, or if `whole`.
+        """
+        model = task.model(found)
+        whole = whole or self.warm_start
+        states = [
+            one.state if whole else one.state.light(network.parameters)
+            for one, network in zip(found, model.networks, strict=True)
+        ]
+        each = [_recorded(one, recipe.early_stopping) for one in found]
+        if len(found) == 1:
+            recorded = each[0]
+        else:
+            recorded = {name: [one[name] for one in each] for name in each[0]}
+            recorded["n_iter_"] = max(recorded["n_iter_"])
+        if problem is not None:
+            recorded["loss_"] = task.loss(model, found, recipe, problem)
+        return {
+            "_model": model,
+            "_states": states,
+            "recipe_": recipe,
+            **self._shape(task, task.data.names),
+            **recorded,
+        }
+
+    def _shape(self, task: Task, names: NDArray[Any] | None) -> dict[str, Any]:
+        """Return the attributes that are there whatever was found."""
+        sizes = task.network.parameters.sizes
+        return {
+            "n_features_in_": sizes[0],
+            "_feature_names": names,
+            "n_layers_": len(sizes),
+            "n_outputs_": sizes[-1],
+            "out_activation_": task.targets.loss.out_activation,
+        }
+
+    def _go_on_from(self) -> tuple[Model | None, State | None]:
+        """Return the network of an earlier fit and its state, if it may be gone on from.
+
+        The weights are the model's: what has been written there is where training goes on,
+        with an optimiser that remembers nothing.
+        """
+        if not hasattr(self, "_model") or self.n_estimators > 1 or len(self._states) > 1:
+            return None, None
+        model, state = self._model, self._states[0]
+        parameters = model.networks[0].parameters
+        if state.parameters is not parameters:
+            final = Found(state, factor=self.recipe_.calibration[0]).parameters().theta
+            if np.array_equal(final.astype(parameters.theta.dtype, copy=False), parameters.theta):
+                return model, state
+        own = parameters.like(parameters.theta.copy())
+        return model, replace(state, parameters=own, optimizer=None, average=None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return parameters and attributes; what was found as plain values and arrays."""
+        kept = super().__getstate__().copy()
+        if "_model" in kept:
+            kept["_model"] = self._model.plain()
+            kept["_states"] = [state.plain() for state in self._states]
+            kept["recipe_"] = self.recipe_.asdict()
+        return {**kept, "_skdnn_version": __version__}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        """Take up what `__getstate__` returned, maybe of another version."""
+        kept = dict(kept)
+        version = kept.pop("_skdnn_version", "0.1.0 or earlier")
+        if version != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=__version__,
+                    original_sklearn_version=version,
+                ),
+                stacklevel=2,
+            )
+        if "_model" in kept:
+            model = kept["_model"] = Model.of_plain(kept["_model"])
+            kept["_states"] = [
+                State.of_plain(state, network.parameters)
+                for state, network in zip(kept["_states"], model.networks, strict=True)
+            ]
+            kept["recipe_"] = Recipe(**kept["recipe_"])
+        super().__setstate__(kept)
+
+    @property
+    def feature_names_in_(self) -> NDArray[Any]:
+        """The names of the columns of X, if it had names."""
+        names = vars(self).get("_feature_names")
+        if names is None:
+            raise AttributeError(f"This {type(self).__name__} has no 'feature_names_in_'.")
+        return names
+
+    @property
+    def estimators_(self) -> list[Self]:
+        """The fitted networks, for `n_estimators` > 1: each an estimator by itself."""
+        model = self._fitted("estimators_")
+        if len(model.networks) == 1:
+            raise AttributeError("'estimators_' is of fits with n_estimators > 1.")
+        return [self._alone(i) for i in range(len(model.networks))]
+
+    def _alone(self, i: int) -> Self:
+        """Return one of several networks as an estimator; its weights are the same."""
+        model, did = self._model, self.recipe_.asdict()
+        alone = {k: [v[i]] if isinstance(v, list) else v for k, v in did.items()}
+        each = {k: v[i] for k, v in vars(self).items() if k in RECORDED and isinstance(v, list)}
+        return clone(self).set_params(n_estimators=1)._keep(
+            {
+                **{k: v for k, v in vars(self).items() if k.endswith("_") or k == "_feature_names"},
+                **each,
+                "_model": Model(model.inputs, [model.networks[i]], model.targets),
+                "_states": [self._states[i]],
+                "recipe_": Recipe(**{**alone, "n_estimators": 1}),
+            }
+        )
+
+    # Views of the one flat vector
+
+    @property
+    def weights_(self) -> list[Array]:
+        """W[1], ..., W[L] of the paper: W[l] has shape (n[l], n[l-1])."""
+        return Layers(self._parameters("weights_").W[1:])
+
+    @weights_.setter
+    def weights_(self, weights: Sequence[ArrayLike]) -> None:
+        self._write("weights_", self.weights_, weights)
+
+    @property
+    def biases_(self) -> list[Array]:
+        """b[1], ..., b[L] of the paper: b[l] has shape (n[l], 1)."""
+        return Layers(self._parameters("biases_").b[1:])
+
+    @biases_.setter
+    def biases_(self, biases: Sequence[ArrayLike]) -> None:
+        self._write("biases_", self.biases_, biases)
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """The weights as scikit-learn has them: layer l of shape (n[l-1], n[l])."""
+        return Layers(W.T for W in self._parameters("coefs_").W[1:])
+
+    @coefs_.setter
+    def coefs_(self, coefs: Sequence[ArrayLike]) -> None:
+        self._write("coefs_", self.coefs_, coefs)
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """The biases as scikit-learn has them: layer l of shape (n[l],)."""
+        return Layers(b[:, 0] for b in self._parameters("intercepts_").b[1:])
+
+    @intercepts_.setter
+    def intercepts_(self, intercepts: Sequence[ArrayLike]) -> None:
+        self._write("intercepts_", self.intercepts_, intercepts)
+
+    def _write(self, name: str, views: list[Array], values: Sequence[ArrayLike]) -> None:
+        """Write values into the weights that are there."""
+        given = [np.asarray(value) for value in values]
+        shapes = [view.shape for view in views]
+        if [value.shape for value in given] != shapes:
+            raise ValueError(
+                f"{name} must be arrays of shapes {shapes}, one a layer; got arrays of shapes"
+                f" {[value.shape for value in given]}."
+            )
+        for view, value in zip(views, given, strict=True):
+            view[...] = value
+
+    def _parameters(self, name: str) -> Parameters:
+        model = self._fitted(name)
+        if len(model.networks) > 1:
+            raise AttributeError(f"{name!r} is of each of estimators_, for n_estimators > 1.")
+        return model.networks[0].parameters
+
+    def _fitted(self, name: str) -> Model:
+        if "_model" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} has no {name!r} before fit.")
+        return self._model
+
+    # Prediction
+
+    def _outputs(self, X: Any, decode: Decoder = lambda Z: Z) -> NDArray[Any]:
+        """Validate X and return `decode` of the raw outputs Z[L] of its rows."""
+        check_is_fitted(self)
+        if not self._is_in_order(X):
+            X = read_inputs(self, X)
+        return self._model.outputs(X, decode)
+
+    def _is_in_order(self, X: Any) -> bool:
+        """Whether X is an array that validate_data would return as it is.
+
+        To ask costs 5 us, and validate_data 80 us.
+        """
+        if (
+            type(X) is not np.ndarray
+            or X.dtype not in (np.float64, np.float32)
+            or X.ndim != 2
+            or not len(X)
+            or X.shape[1] != self.n_features_in_
+            or self._feature_names is not None
+        ):
+            return False
+        with np.errstate(over="ignore", invalid="ignore"):
+            return bool(np.isfinite(np.sum(X)))
+
+    def _can_partial_fit(self) -> bool:
+        if self.n_estimators > 1:
+            raise AttributeError(
+                f"partial_fit is only available for n_estimators=1, not {self.n_estimators}."
+            )
+        if self.solver == "lbfgs":
+            raise AttributeError(
+                "partial_fit is only available for stochastic solvers; solver='lbfgs' is not."
+            )
+        return True
+
+
+def _check_together(X_val: Any, y_val: Any) -> None:
+    if (X_val is None) != (y_val is None):
+        missing = "y_val" if y_val is None else "X_val"
+        raise ValueError(f"X_val and y_val must be given together; {missing} is None.")
+
+
+def _recorded(found: Found, early_stopping: bool) -> dict[str, Any]:
+    """Return the attributes that tell how one network was trained."""
+    state, decided = found.state, found.decided
+    curves, searched = state.curves, decided.curves
+    scores, best = decided.scores(), decided.best_epoch
+    return {
+        "n_iter_": state.epoch,
+        "t_": state.samples,
+        "loss_": curves.loss[-1] if curves.loss else np.nan,
+        "loss_curve_": curves.loss,
+        "learning_rate_curve_": curves.learning_rate,
+        "validation_loss_curve_": searched.validation_loss or None,
+        "best_loss_": None if early_stopping else state.best_loss,
+        "validation_scores_": searched.validation_score if early_stopping else None,
+        "best_validation_score_": scores[best - 1] if early_stopping and best else None,
+        "best_n_iter_": best if early_stopping else state.epoch,
+    }
+
+
+RECORDED = tuple(_recorded(Found(State(Parameters((1, 1), np.zeros(2)), None, 0)), False))
 
 
 @estimator
@@ -72,64 +559,25 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         tags.target_tags.positive_only = False
         return tags
 
-    def _make_loss(self) -> Loss:
-        return {
-            "squared_error": SquaredError,
-            "absolute_error": AbsoluteError,
-            "huber": lambda: Huber(self.huber_delta),
-            "quantile": lambda: Quantile(self.quantile),
-            "poisson": Poisson,
-        }[self.loss]()
+    def _loss(self) -> Any:
+        make = LOSSES[self.loss]
+        return make(*(getattr(self, name) for name in make.options))
 
-    def _check_y(self, y: NDArray[Any], reset: bool, classes: ArrayLike | None) -> None:
-        if self.loss == "poisson" and np.any(y < 0):
+    def _read_targets(self, y: Any, name: str) -> NDArray[Any]:
+        y = read_targets(self, y, name).astype(np.float64, copy=False)
+        least = LOSSES[self.loss].least
+        if np.any(y < least):
             raise ValueError(
-                f"y must be >= 0 for loss='poisson'; the smallest value is {np.min(y)}."
+                f"{name} must be >= {least:g} for loss={self.loss!r}; the smallest value is"
+                f" {np.min(y)}."
             )
-        n_targets = self._targets_of(y)
-        if reset:
-            self.n_outputs_ = n_targets
-        elif n_targets != self.n_outputs_:
-            raise ValueError(
-                f"y must have the {self.n_outputs_} targets of the first fit; got {n_targets}."
-            )
+        return y
 
-    def _targets_of(self, y: NDArray[Any]) -> int:
-        return 1 if y.ndim == 1 else y.shape[1]
+    def _learn_targets(self, data: Data, classes: ArrayLike | None) -> Targets:
+        return Numbers.learn(data.y, data.w, self._loss(), self.scale_target)
 
-    def _check_data(self, X: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
-        X, y, w = super()._check_data(X, y, *args, **kwargs)
-        return X, self._flat(y).astype(X.dtype, copy=False), w
-
-    def _fit_targets(self, y: NDArray[Any], w: Array | None, dtype: Any) -> None:
-        self._target_center: Any = None
-        self._target_scale: Any = None
-        if self.scale_target:
-            self._target_center, self._target_scale = target_scale(
-                y.reshape(len(y), -1), w, center=self.loss != "poisson"
-            )
-
-    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[NDArray[Any], None]:
-        Y = y.reshape(len(y), -1)
-        if self._target_scale is not None:
-            Y = (Y - self._target_center) / self._target_scale
-        return Y.astype(dtype, copy=False), None
-
-    def _unit(self) -> float:
-        if self._target_scale is None:
-            return 1.0
-        power = 2 if self.loss in ("squared_error", "huber") else 1
-        return float(np.mean(self._target_scale) ** power)
-
-    def _decode(self, Z: Array) -> Array:
-        """Return predictions from raw outputs, both of shape (n, m)."""
-        A = np.exp(Z) if self.out_activation_ == "exp" else Z
-        if self._target_scale is not None:
-            A = A * self._target_scale + self._target_center
-        return A
-
-    def _score_outputs(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
-        return float(r2_score(y, self._decode(Z), sample_weight=w))
+    def _renew_targets(self, targets: Targets, classes: ArrayLike | None) -> Targets:
+        return replace(targets, loss=self._loss())
 
     def predict(self, X: Any) -> Array:
         """Predict the targets of X.
@@ -144,8 +592,7 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             In the units of the y that was fitted.
         """
-        y = self._outputs(X, self._decode)
-        return y[:, 0] if self.n_outputs_ == 1 else y
+        return self._outputs(X, lambda Z: self._model.targets.decode(Z))
 
     @available_if(lambda self: self._can_partial_fit())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -175,104 +622,50 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
 class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
     """What the two classifiers share."""
 
-    def _check_data(self, X: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
-        y = y.toarray() if issparse(y) else y  # an indicator matrix
-        X, y, w = super()._check_data(X, y, *args, **kwargs)
-        return X, self._flat(y), w
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The class labels; label numbers for a multilabel y."""
+        return self._labelled("classes_").classes
 
-    def _check_y(self, y: NDArray[Any], reset: bool, classes: ArrayLike | None) -> None:
+    def _labelled(self, name: str) -> Labelled:
+        targets = self._fitted(name).targets
+        assert isinstance(targets, Labelled)
+        return targets
+
+    def _form(self, kind: str) -> type[Labelled]:
+        """Return the part for a type of target as scikit-learn names it, or refuse it."""
+        raise NotImplementedError
+
+    def _read_targets(self, y: Any, name: str) -> NDArray[Any]:
+        y = read_targets(self, y, name)
         check_classification_targets(y)
-        y = self._flat(y)
-        self._check_kind(type_of_target(y, input_name="y", raise_unknown=True))
-        is_indicator = y.ndim == 2
-        present = np.arange(y.shape[1]) if is_indicator else np.unique(y)
+        self._form(type_of_target(y, input_name=name, raise_unknown=True))
+        return y
+
+    def _learn_targets(self, data: Data, classes: ArrayLike | None) -> Targets:
+        y = data.y
+        form = self._form(type_of_target(y))
+        present = np.arange(y.shape[1]) if y.ndim == 2 else np.unique(y)
         known = present if classes is None else unique_labels(classes)
-        if reset:
-            if len(known) < 2 and not is_indicator:
-                raise ValueError(
-                    f"y must have at least 2 classes; got 1 class only: {known.tolist()}."
-                )
-            self.classes_, self._is_multilabel = known, is_indicator
-            self._check_classes(known)
-        elif is_indicator != self._is_multilabel:
+        if y.ndim == 1 and len(known) < 2:
             raise ValueError(
-                "y must be of the form of the first fit: "
-                + ("an indicator matrix." if self._is_multilabel else "one label a row.")
+                f"y must have at least 2 classes; got 1 class only: {known.tolist()}."
             )
-        elif classes is not None and not np.array_equal(known, self.classes_):
+        if form is TwoClasses and len(known) > 2:
+            raise ValueError(
+                "Only binary classification is supported: there must be 2 classes; got"
+                f" {known.tolist()}. For more there is DNNClassifier."
+            )
+        return form.learn(known, self.label_smoothing)
+
+    def _renew_targets(self, targets: Targets, classes: ArrayLike | None) -> Targets:
+        assert isinstance(targets, Labelled)
+        if classes is not None and not np.array_equal(unique_labels(classes), targets.classes):
             raise ValueError(
                 f"classes={classes!r} must be the same as on the first call to partial_fit:"
-                f" {self.classes_!r}."
+                f" {targets.classes!r}."
             )
-        unknown = np.setdiff1d(present, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y must hold classes of {self.classes_.tolist()} only; got"
-                f" {unknown.tolist()} besides."
-            )
-
-    def _check_complete(self, y: NDArray[Any]) -> None:
-        missing = np.setdiff1d(self.classes_, y)
-        if len(missing) and not self._is_multilabel:
-            raise ValueError(
-                "y must hold every class of the earlier fit that warm_start=True goes on from,"
-                f" {self.classes_.tolist()}; it has none of {missing.tolist()}."
-            )
-
-    def _check_kind(self, kind: str) -> None:
-        """Refuse a type of target that the classifier does not take."""
-
-    def _check_classes(self, classes: NDArray[Any]) -> None:
-        """Refuse a number of classes that the classifier does not take."""
-
-    def _calibrates(self) -> bool:
-        return bool(self._value("calibrate"))
-
-    def _labels(self, y: NDArray[Any]) -> NDArray[np.intp]:
-        return np.searchsorted(self.classes_, y)
-
-    def _fit_targets(self, y: NDArray[Any], w: Array | None, dtype: Any) -> None:
-        """Classes have no units."""
-
-    def _fit_weights(self, y: NDArray[Any], w: Array | None) -> None:
-        self._class_factors: Array | None = None
-        if self.class_weight is None:
-            return
-        if self._is_multilabel and self.class_weight != "balanced":
-            raise ValueError(
-                "class_weight must be None or 'balanced' for a multilabel y, whose labels"
-                f" have no classes of their own; got {self.class_weight!r}."
-            )
-        labels = [column == 1 for column in y.T] if self._is_multilabel else [self._labels(y)]
-        n_classes = 2 if self._is_multilabel else len(self.classes_)
-        counts = np.array([np.bincount(column, w, n_classes) for column in labels])
-        if self.class_weight == "balanced":
-            n_present = np.count_nonzero(counts, axis=1, keepdims=True)
-            share = counts * n_present / counts.sum(axis=1, keepdims=True)
-            self._class_factors = np.divide(1.0, share, out=np.zeros_like(share), where=share > 0)
-            return
-        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-        if np.any(factors < 0) or not np.any(factors * counts):
-            raise ValueError(
-                "class_weight must be >= 0, and > 0 for a class that y has rows of;"
-                f" got {self.class_weight!r}."
-            )
-        self._class_factors = factors[None, :]
-
-    def _weigh(self, y: NDArray[Any], w: Array | None, dtype: Any) -> Array | None:
-        factors = self._class_factors
-        if factors is None:
-            return w
-        labels = y.T.astype(np.intp) if self._is_multilabel else self._labels(y)[None, :]
-        factor = np.prod(np.take_along_axis(factors, labels, axis=1), axis=0)
-        return (factor if w is None else factor * w).astype(dtype)
-
-    def _strata(self, y: NDArray[Any], n_val: int) -> NDArray[Any] | None:
-        if self._is_multilabel:
-            return None
-        counts = np.unique(y, return_counts=True)[1]
-        possible = counts.min() >= 2 and min(n_val, len(y) - n_val) >= len(counts)
-        return y if possible else None
+        return replace(targets, smoothing=self.label_smoothing)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the class of every row of X.
@@ -287,13 +680,52 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         ndarray of shape (n_samples,), or (n_samples, n_classes) for a multilabel fit
             Labels as they were given, or 0 and 1 for every label.
         """
-        return self._outputs(X, self._decode)
+        return self._outputs(X, lambda Z: self._labelled("classes_").decode(Z))
 
-    def _decode(self, Z: Array) -> NDArray[Any]:
-        raise NotImplementedError
+    def decision_function(self, X: Any) -> Array:
+        """Return what decides: the log-odds of two classes, or raw outputs of several.
 
-    def _score_outputs(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
-        return float(accuracy_score(y, self._decode(Z), sample_weight=w))
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or (n_samples, n_classes)
+            The log-odds of the second of two classes; of every label of a multilabel fit;
+            the raw outputs z of more than two classes.
+        """
+        return self._outputs(X, lambda Z: self._labelled("classes_").decision(Z))
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probability of every class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; for a multilabel fit, of each label by itself.
+        """
+        return self._outputs(X, lambda Z: self._labelled("classes_").probabilities(Z))
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithm of `predict_proba`, finite where that rounds to 0.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return self._outputs(X, lambda Z: self._labelled("classes_").log_probabilities(Z))
 
     @available_if(lambda self: self._can_partial_fit())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -333,7 +765,6 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
                 " pass a dict of weights."
             )
         return self._partial_fit(X, y, sample_weight, classes)
-
 
 @estimator
 class DNNBinaryClassifier(_DNNClassifierBase):
@@ -378,84 +809,13 @@ class DNNBinaryClassifier(_DNNClassifierBase):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _make_loss(self) -> Loss:
-        return BinaryCrossEntropy()
-
-    def _check_kind(self, kind: str) -> None:
+    def _form(self, kind: str) -> type[Labelled]:
         if kind not in ("binary", "multilabel-indicator"):
             raise ValueError(
                 "Only binary classification is supported. The type of the target is "
                 f"{kind}. For more than two classes there is DNNClassifier."
             )
-
-    def _check_classes(self, classes: NDArray[Any]) -> None:
-        if len(classes) > 2 and not self._is_multilabel:
-            raise ValueError(
-                "Only binary classification is supported: there must be 2 classes; got"
-                f" {classes.tolist()}. For more there is DNNClassifier."
-            )
-
-    def _targets_of(self, y: NDArray[Any]) -> int:
-        return y.shape[1] if self._is_multilabel else 1
-
-    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[NDArray[Any], None]:
-        Y = y if self._is_multilabel else self._labels(y)[:, None]
-        Y = Y.astype(dtype)
-        if self.label_smoothing:
-            Y = (1.0 - self.label_smoothing) * Y + 0.5 * self.label_smoothing
-        return Y, None
-
-    def _decode(self, Z: Array) -> NDArray[Any]:
-        positive = Z > 0
-        return positive.astype(int) if self._is_multilabel else self.classes_[positive[:, 0] * 1]
-
-    def decision_function(self, X: Any) -> Array:
-        """Return the raw output z, the log-odds of the second class or of every label.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), or (n_samples, n_classes) for a multilabel fit
-        """
-        Z = self._outputs(X)
-        return Z if self._is_multilabel else Z[:, 0]
-
-    def predict_proba(self, X: Any) -> Array:
-        """Return the probability of every class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, 2), or (n_samples, n_classes) for a multilabel fit
-            In the order of ``classes_``; for a multilabel fit, of each label by itself.
-        """
-        return self._outputs(X, lambda Z: expit(self._log_odds(Z)))
-
-    def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithm of `predict_proba`, finite where that rounds to 0.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        ndarray of the shape of `predict_proba`
-        """
-        return self._outputs(X, lambda Z: log_expit(self._log_odds(Z)))
-
-    def _log_odds(self, Z: Array) -> Array:
-        """Return the log-odds of every column of `predict_proba`."""
-        return Z if self._is_multilabel else np.hstack([-Z, Z])
+        return TwoClasses if kind == "binary" else LabelSets
 
 
 @estimator
@@ -494,10 +854,7 @@ class DNNClassifier(_DNNClassifierBase):
     [(96, 4), (96, 96), (3, 96)]
     """
 
-    def _make_loss(self) -> Loss:
-        return CategoricalCrossEntropy()
-
-    def _check_kind(self, kind: str) -> None:
+    def _form(self, kind: str) -> type[Labelled]:
         if kind == "multilabel-indicator":
             raise ValueError(
                 "y must hold one label a row; got a multilabel indicator matrix, which is"
@@ -505,57 +862,4 @@ class DNNClassifier(_DNNClassifierBase):
             )
         if kind not in ("binary", "multiclass"):
             raise ValueError(f"y must hold one label a row; the type of the target is {kind}.")
-
-    def _targets_of(self, y: NDArray[Any]) -> int:
-        return len(self.classes_)
-
-    def _encode(self, y: NDArray[Any], dtype: Any) -> tuple[NDArray[Any], Array]:
-        m, s = len(self.classes_), self.label_smoothing
-        table = (1.0 - s) * np.eye(m, dtype=dtype) + s / m
-        return self._labels(y), table.astype(dtype)
-
-    def _decode(self, Z: Array) -> NDArray[Any]:
-        return self.classes_[np.argmax(Z, axis=1)]
-
-    def decision_function(self, X: Any) -> Array:
-        """Return the raw outputs z; for two classes their difference, the log-odds.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-        """
-        return self._outputs(X, lambda Z: Z[:, 1] - Z[:, 0] if Z.shape[1] == 2 else Z)
-
-    def predict_proba(self, X: Any) -> Array:
-        """Return the probability of every class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            In the order of ``classes_``.
-        """
-        return self._outputs(X, lambda Z: softmax(Z, axis=1))
-
-    def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithm of `predict_proba`, finite where that rounds to 0.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return self._outputs(X, lambda Z: log_softmax(Z, axis=1))
+        return Classes

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import mean_variance_axis
@@ -36,12 +35,15 @@ class Inputs:
         None for 0 and 1. The scale is never 0.
     clips : bool
         Whether x / sqrt(1 + (x / 3)^2) follows, which keeps the result within (-3, 3).
+    method : str or None
+        The value of `scale_inputs` that it was learnt by.
     """
 
     dtype: Any
     center: Array | None = None
     scale: Array | None = None
     clips: bool = False
+    method: str | None = None
 
     def __call__(self, X: Any) -> Any:
         """Return X in the network's coordinates, in `dtype`; it is not changed.
@@ -110,12 +112,13 @@ class Inputs:
             "center": self.center,
             "scale": self.scale,
             "clips": self.clips,
+            "method": self.method,
         }
 
     @classmethod
     def of_plain(cls, kept: dict[str, Any]) -> Self:
         """Return what `plain` told of."""
-        return cls(np.dtype(kept["dtype"]), kept["center"], kept["scale"], kept["clips"])
+        return cls(**{**kept, "dtype": np.dtype(kept["dtype"])})
 
 
 def fit_inputs(X: Any, w: Array | None, method: str | None) -> Inputs:
@@ -134,7 +137,7 @@ def fit_inputs(X: Any, w: Array | None, method: str | None) -> Inputs:
         return Inputs(X.dtype)
     statistics, clips = SCALERS[method]
     center, scale = statistics(X, w)
-    return Inputs(X.dtype, center.astype(X.dtype), scale.astype(X.dtype), clips)
+    return Inputs(X.dtype, center.astype(X.dtype), scale.astype(X.dtype), clips, method)
 
 
 def moments(X: Any, w: Array | None) -> tuple[Array, Array]:
@@ -186,14 +189,3 @@ SCALERS: dict[str, tuple[Callable[[Any, Array | None], tuple[Array, Array]], boo
 def positive(scale: Array) -> Array:
     """Return the scale with 1 in the place of 0."""
     return np.where(scale > 0, scale, 1.0)
-
-
-def as_canonical(X: Any) -> Any:
-    """Return a sparse X without duplicate entries, its indices sorted; it is not changed."""
-    if not issparse(X) or X.has_canonical_format:
-        return X
-    X = X.copy()
-    X.sum_duplicates()
-    return X
-
-

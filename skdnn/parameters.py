@@ -11,7 +11,6 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING
-from math import ceil, log2
 from numbers import Integral, Real
 from textwrap import indent
 from types import SimpleNamespace
@@ -21,10 +20,11 @@ import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
 
-from skdnn._initializers import INITIALIZERS
-from skdnn._scaling import SCALERS
-from skdnn._schedules import SCHEDULES
-from skdnn.activations import ACTIVATIONS
+from skdnn.core.initializers import INITIALIZERS
+from skdnn.core.schedules import SCHEDULES
+from skdnn.fit.recipe import n_epochs
+from skdnn.inputs import SCALERS
+from skdnn.core.activations import ACTIVATIONS
 from skdnn.attributes import ATTRIBUTES
 
 T = TypeVar("T")
@@ -142,21 +142,6 @@ def _entry(name: str, kind: str, text: str) -> str:
 
 
 # What follows from the number of rows
-
-
-def batch_rows(n: int) -> int:
-    """Return the size of equal mini-batches of at most 64 or about sqrt(n) rows."""
-    most = max(64, 2 ** round(log2(n) / 2))
-    return ceil(n / ceil(n / most))
-
-
-def n_epochs(n: int) -> int:
-    """Return the epochs of 3,000 steps, from 16 up to 60 epochs or 750 steps.
-
-    A full batch has 200: Adam, near a perfect fit, blows up what was rounded differently.
-    """
-    steps = ceil(n / batch_rows(n))
-    return 200 if steps == 1 else min(max(ceil(3000 / steps), 16), max(60, ceil(750 / steps)))
 
 
 def _trains_in_single(given: Settings, n: int) -> str | None:
@@ -603,7 +588,7 @@ def resolve(estimator: Any, n: int) -> Settings:
     values = vars(given).copy()
     for field in fields:
         auto = field.metadata["auto"]
-        if auto is not None and auto.value is not None and _is_auto(values[field.name]):
+        if auto is not None and auto.value is not None and is_auto(values[field.name]):
             values[field.name] = auto.value(given, n)
     return Settings(**values)
 
@@ -640,7 +625,7 @@ def _check_lbfgs(estimator: Any) -> None:
     fields = {field.name: field for field in dataclasses.fields(estimator)}
     for name, field in fields.items():
         value, off = getattr(estimator, name), field.metadata["off"]
-        if off is MISSING or (field.metadata["auto"] is not None and _is_auto(value)):
+        if off is MISSING or (field.metadata["auto"] is not None and is_auto(value)):
             continue
         if np.ndim(value) > 0 or value != off:
             rule = f"{off!r} for solver='lbfgs', which cannot use it"
@@ -706,7 +691,8 @@ def _entries(values: Any) -> list[Any] | None:
         return None
 
 
-def _is_auto(value: Any) -> bool:
+def is_auto(value: Any) -> bool:
+    """Return whether a parameter is left to "auto"."""
     return isinstance(value, str) and value == "auto"
 
 

@@ -1,30 +1,394 @@
 """y in the network's coordinates, and back: one frozen part for each form of y.
 
-A part knows its loss, its classes or its scale, how to encode y as the network's targets and
-how to decode what comes out. It is learnt from the y of a first fit, and refuses any later y
-that does not suit it.
+A part knows its loss, its scale or its classes, how y becomes the network's targets and what
+the network's raw outputs say of y. It is learnt from the y of a first fit, and refuses a later
+one that does not suit it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.class_weight import compute_class_weight
 
 from skdnn.core.activations import Array
-from skdnn.core.losses import (
-    AbsoluteError,
-    BinaryCrossEntropy,
-    CategoricalCrossEntropy,
-    Huber,
-    Loss,
-    Poisson,
-    Quantile,
-    SquaredError,
-)
+from skdnn.core.losses import LOSSES, BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from skdnn.inputs import moments, positive
+
+# Multiplies given weights of the rows of y by those of their classes.
+Weigh = Callable[[NDArray[Any], Array | None], Array | None]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What all forms of y have in common.
+
+    Attributes
+    ----------
+    loss : Loss
+        What is minimised; not a part of what is learnt.
+    n_outputs : int
+        n[L].
+    """
+
+    loss: Loss
+    n_outputs: int
+    kind: ClassVar[str] = ""
+
+    @property
+    def unit(self) -> Any:
+        """What one unit of the loss is in that of y: one number, or one for each output."""
+        return 1.0
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether y has been scaled for the network."""
+        return False
+
+    def check(self, y: NDArray[Any]) -> None:
+        """Refuse a later y that does not suit the first."""
+        raise NotImplementedError
+
+    def check_complete(self, y: NDArray[Any]) -> None:
+        """Refuse a y that lacks what the fit that a warm start goes on from had."""
+
+    def weigher(self, class_weight: Any, y: NDArray[Any], w: Array | None) -> Weigh:
+        """Return how to weigh rows, learnt from the y of a fit."""
+        return lambda y, w: w
+
+    def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, Array | None]:
+        """Return the targets as :class:`~skdnn.fit.rows.Rows` takes them: Y and its table."""
+        raise NotImplementedError
+
+    def strata(self, y: NDArray[Any], n_held_out: int) -> NDArray[Any] | None:
+        """Return the classes to stratify rows by, if so many of them can be held out."""
+        return None
+
+    def decode(self, Z: Array) -> NDArray[Any]:
+        """Return predictions of y from raw outputs of shape (n, n_outputs)."""
+        raise NotImplementedError
+
+    def score(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
+        """Return the estimator's `score` from raw outputs of shape (n, n_outputs)."""
+        raise NotImplementedError
+
+    def plain(self) -> dict[str, Any]:
+        """Return what was learnt as names, numbers and arrays."""
+        raise NotImplementedError
+
+    @staticmethod
+    def of_plain(kept: dict[str, Any]) -> Targets:
+        """Return what `plain` told of."""
+        return KINDS[kept["kind"]].restore(kept)
+
+    @classmethod
+    def restore(cls, kept: dict[str, Any]) -> Self:
+        """Return what the `plain` of this form told of."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Numbers(Targets):
+    """One number or several a row, in units of their own.
+
+    Attributes
+    ----------
+    center, scale : ndarray of shape (n_outputs,) or None
+        y = center + scale * o, where o is the network's output; None for o itself. A target
+        that is constant has a scale of 0.
+    """
+
+    center: Array | None = None
+    scale: Array | None = None
+    kind: ClassVar[str] = "numbers"
+
+    @classmethod
+    def learn(cls, y: NDArray[Any], w: Array | None, loss: Loss, scales: bool) -> Self:
+        """Learn the targets' centre and scale."""
+        Y = y.reshape(len(y), -1)
+        if not scales:
+            return cls(loss, Y.shape[1])
+        if loss.shifts:
+            center, scale = moments(Y, w)
+        else:
+            scale = positive(np.average(Y, axis=0, weights=w))
+            center = np.zeros_like(scale)
+        counted = Y if w is None else Y[w > 0]
+        is_constant = counted.min(axis=0) == counted.max(axis=0)
+        center = np.where(is_constant, counted[0], center)
+        return cls(loss, Y.shape[1], center, np.where(is_constant, 0.0, scale))
+
+    @property
+    def unit(self) -> Any:
+        if self.scale is None:
+            return 1.0
+        unit = self.scale**self.loss.degree
+        return float(unit[0]) if len(unit) == 1 else unit
+
+    @property
+    def is_scaled(self) -> bool:
+        return self.scale is not None
+
+    def check(self, y: NDArray[Any]) -> None:
+        n_targets = y.size // len(y)
+        if n_targets != self.n_outputs:
+            raise ValueError(
+                f"y must have the {self.n_outputs} targets of the first fit; got {n_targets}."
+            )
+
+    def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
+        Y = y.reshape(len(y), -1)
+        if self.center is not None and self.scale is not None:
+            if self.loss.shifts:
+                Y = (Y - self.center) / positive(self.scale)
+            else:
+                Y = Y / positive(np.where(self.scale > 0, self.scale, self.center))
+        return Y.astype(dtype, copy=False), None
+
+    def decode(self, Z: Array) -> Array:
+        A = np.empty_like(Z)
+        self.loss.output(Z, A, A)
+        if self.center is not None and self.scale is not None:
+            A = (A * self.scale + self.center).astype(Z.dtype, copy=False)
+        return A[:, 0] if self.n_outputs == 1 else A
+
+    def score(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
+        return float(r2_score(y, self.decode(Z), sample_weight=w))
+
+    def plain(self) -> dict[str, Any]:
+        name = next(name for name, loss in LOSSES.items() if type(self.loss) is loss)
+        return {
+            "kind": self.kind,
+            "loss": name,
+            "options": list(vars(self.loss).values()),
+            "n_outputs": self.n_outputs,
+            "center": self.center,
+            "scale": self.scale,
+        }
+
+    @classmethod
+    def restore(cls, kept: dict[str, Any]) -> Self:
+        loss = LOSSES[kept["loss"]](*kept["options"])
+        return cls(loss, kept["n_outputs"], kept["center"], kept["scale"])
+
+
+@dataclass(frozen=True)
+class Labelled(Targets):
+    """What the forms of y that name classes have in common.
+
+    Attributes
+    ----------
+    classes : ndarray
+        The labels in ascending order; for label sets their numbers.
+    smoothing : float
+        The share of 1 that all classes have in each target; not a part of what is learnt.
+    """
+
+    classes: NDArray[Any]
+    smoothing: float = 0.0
+
+    def check(self, y: NDArray[Any]) -> None:
+        if y.ndim == 2:
+            raise ValueError("y must be of the form of the first fit: one label a row.")
+        unknown = np.setdiff1d(y, self.classes)
+        if len(unknown):
+            raise ValueError(
+                f"y must hold classes of {self.classes.tolist()} only; got"
+                f" {unknown.tolist()} besides."
+            )
+
+    def check_complete(self, y: NDArray[Any]) -> None:
+        missing = np.setdiff1d(self.classes, y)
+        if len(missing):
+            raise ValueError(
+                "y must hold every class of the earlier fit that warm_start=True goes on from,"
+                f" {self.classes.tolist()}; it has none of {missing.tolist()}."
+            )
+
+    def labels(self, y: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the number of every row's class."""
+        return np.searchsorted(self.classes, y)
+
+    def weigher(self, class_weight: Any, y: NDArray[Any], w: Array | None) -> Weigh:
+        if class_weight is None:
+            return super().weigher(class_weight, y, w)
+        counts = np.bincount(self.labels(y), w, len(self.classes))
+        if class_weight == "balanced":
+            factors = balanced(counts)
+        else:
+            factors = compute_class_weight(class_weight, classes=self.classes, y=y)
+        if np.any(factors < 0) or not np.any(factors * counts):
+            raise ValueError(
+                "class_weight must be >= 0, and > 0 for a class that y has rows of;"
+                f" got {class_weight!r}."
+            )
+        return lambda y, w: times(factors[self.labels(y)], w)
+
+    def strata(self, y: NDArray[Any], n_held_out: int) -> NDArray[Any] | None:
+        counts = np.unique(y, return_counts=True)[1]
+        possible = counts.min() >= 2 and min(n_held_out, len(y) - n_held_out) >= len(counts)
+        return y if possible else None
+
+    def score(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
+        return float(accuracy_score(y, self.decode(Z), sample_weight=w))
+
+    def plain(self) -> dict[str, Any]:
+        return {"kind": self.kind, "classes": self.classes}
+
+    @classmethod
+    def learn(cls, classes: NDArray[Any], smoothing: float = 0.0) -> Self:
+        """Return the part for given classes."""
+        raise NotImplementedError
+
+    @classmethod
+    def restore(cls, kept: dict[str, Any]) -> Self:
+        return cls.learn(kept["classes"])
+
+    # What a classifier predicts from raw outputs of shape (n, n_outputs).
+
+    def decision(self, Z: Array) -> Array:
+        """Return the values of `decision_function`."""
+        return Z
+
+    def probabilities(self, Z: Array) -> Array:
+        """Return those of `predict_proba`."""
+        raise NotImplementedError
+
+    def log_probabilities(self, Z: Array) -> Array:
+        """Return their logarithms, finite where they round to 0."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class TwoClasses(Labelled):
+    """One of two classes a row: one sigmoid, of the second."""
+
+    kind: ClassVar[str] = "two classes"
+
+    @classmethod
+    def learn(cls, classes: NDArray[Any], smoothing: float = 0.0) -> Self:
+        return cls(BinaryCrossEntropy(), 1, classes, smoothing)
+
+    def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
+        return smoothed(self.labels(y)[:, None].astype(dtype), self.smoothing), None
+
+    def decode(self, Z: Array) -> NDArray[Any]:
+        return self.classes[(Z[:, 0] > 0) * 1]
+
+    def decision(self, Z: Array) -> Array:
+        return Z[:, 0]
+
+    def probabilities(self, Z: Array) -> Array:
+        return expit(np.hstack([-Z, Z]))
+
+    def log_probabilities(self, Z: Array) -> Array:
+        return log_expit(np.hstack([-Z, Z]))
+
+
+@dataclass(frozen=True)
+class LabelSets(Labelled):
+    """Any of several labels a row, as an indicator matrix: one sigmoid for each."""
+
+    kind: ClassVar[str] = "label sets"
+
+    @classmethod
+    def learn(cls, classes: NDArray[Any], smoothing: float = 0.0) -> Self:
+        return cls(BinaryCrossEntropy(), len(classes), classes, smoothing)
+
+    def check(self, y: NDArray[Any]) -> None:
+        if y.ndim != 2:
+            raise ValueError("y must be of the form of the first fit: an indicator matrix.")
+        if y.shape[1] != self.n_outputs:
+            raise ValueError(
+                f"y must have the {self.n_outputs} labels of the first fit; got {y.shape[1]}."
+            )
+
+    def check_complete(self, y: NDArray[Any]) -> None:
+        """Accept any: a label need not occur."""
+
+    def weigher(self, class_weight: Any, y: NDArray[Any], w: Array | None) -> Weigh:
+        if class_weight is None:
+            return lambda y, w: w
+        if class_weight != "balanced":
+            raise ValueError(
+                "class_weight must be None or 'balanced' for a multilabel y, whose labels"
+                f" have no classes of their own; got {class_weight!r}."
+            )
+        counts = [np.bincount(column, w, 2) for column in y.T.astype(np.intp)]
+        factors = np.array([balanced(count) for count in counts])
+
+        def weigh(y: NDArray[Any], w: Array | None) -> Array:
+            each = np.take_along_axis(factors, y.T.astype(np.intp), axis=1)
+            return times(np.prod(each, axis=0), w)
+
+        return weigh
+
+    def strata(self, y: NDArray[Any], n_held_out: int) -> None:
+        return None
+
+    def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
+        return smoothed(y.astype(dtype), self.smoothing), None
+
+    def decode(self, Z: Array) -> NDArray[Any]:
+        return (Z > 0).astype(int)
+
+    def probabilities(self, Z: Array) -> Array:
+        return expit(Z)
+
+    def log_probabilities(self, Z: Array) -> Array:
+        return log_expit(Z)
+
+
+@dataclass(frozen=True)
+class Classes(Labelled):
+    """One of several classes a row: a softmax."""
+
+    kind: ClassVar[str] = "classes"
+
+    @classmethod
+    def learn(cls, classes: NDArray[Any], smoothing: float = 0.0) -> Self:
+        return cls(CategoricalCrossEntropy(), len(classes), classes, smoothing)
+
+    def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, Array]:
+        m, s = len(self.classes), self.smoothing
+        table = (1.0 - s) * np.eye(m, dtype=dtype) + s / m
+        return self.labels(y), table.astype(dtype)
+
+    def decode(self, Z: Array) -> NDArray[Any]:
+        return self.classes[np.argmax(Z, axis=1)]
+
+    def decision(self, Z: Array) -> Array:
+        return Z[:, 1] - Z[:, 0] if Z.shape[1] == 2 else Z
+
+    def probabilities(self, Z: Array) -> Array:
+        return softmax(Z, axis=1)
+
+    def log_probabilities(self, Z: Array) -> Array:
+        return log_softmax(Z, axis=1)
+
+
+KINDS: dict[str, type[Targets]] = {
+    part.kind: part for part in (Numbers, TwoClasses, LabelSets, Classes)
+}
+
+
+def balanced(counts: Array) -> Array:
+    """Return the factors that make the classes that occur weigh the same, mean 1."""
+    share = counts * np.count_nonzero(counts) / counts.sum()
+    return np.divide(1.0, share, out=np.zeros_like(share), where=share > 0)
+
+
+def times(factor: Array, w: Array | None) -> Array:
+    """Return the product of weights, of which None is 1."""
+    return factor if w is None else factor * w
+
+
+def smoothed(Y: Array, s: float) -> Array:
+    """Return targets of a sigmoid of which both classes share s."""
+    return (1.0 - s) * Y + 0.5 * s if s else Y

@@ -35,12 +35,15 @@ class Loss:
         that is divided only.
     least : float
         The least target that it takes.
+    options : tuple of str
+        The estimator's parameters that its constructor takes, in order.
     """
 
     out_activation = "identity"
     degree = 1
     shifts = True
     least = -np.inf
+    options: tuple[str, ...] = ()
     factor = 1.0  # of what `each` returns: a half need not cost a pass over it
 
     def output(self, Z: Array, A: Array, work: Array) -> None:
@@ -199,6 +202,7 @@ class Huber(Loss):
 
     degree = 2
     factor = 0.5
+    options = ("huber_delta",)
 
     def __init__(self, d: float) -> None:
         self.d = d
@@ -226,6 +230,7 @@ class Quantile(Loss):
     """
 
     factor = 0.5
+    options = ("quantile",)
 
     def __init__(self, q: float) -> None:
         self.q = q
@@ -244,3 +249,12 @@ class Quantile(Loss):
         np.sign(out, out=out)
         np.clip(out, -self.q, 1.0 - self.q, out=out)
 
+
+LOSSES: dict[str, type[Loss]] = {
+    "squared_error": SquaredError,
+    "absolute_error": AbsoluteError,
+    "huber": Huber,
+    "quantile": Quantile,
+    "poisson": Poisson,
+}
+"""The losses of a regressor by name."""

@@ -110,11 +110,14 @@ class Objective:
     def cost(self, total: Any, parameters: Parameters) -> Cost:
         """Return J from sum w_k L_k, which is one number or one for each output."""
         penalty = self.penalty(parameters)
+        J = float(np.sum(total)) / self.weight + penalty
+        return Cost(J, self.reported(total, penalty))
+
+    def reported(self, total: Any, penalty: float) -> float:
+        """Return J as it is reported; the L2 term has the mean of the outputs' units."""
         if not self.splits:
-            J = total / self.weight + penalty
-            return Cost(J, J * self.unit)
-        reported = float(total @ self.unit) / self.weight + penalty * float(np.mean(self.unit))
-        return Cost(float(np.sum(total)) / self.weight + penalty, reported)
+            return (total / self.weight + penalty) * self.unit
+        return float(total @ self.unit) / self.weight + penalty * float(np.mean(self.unit))
 
     def penalty(self, parameters: Parameters) -> float:
         """Return the L2 term, alpha / (2 W) |weights|^2."""

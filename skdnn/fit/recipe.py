@@ -87,6 +87,8 @@ def fit_network(recipe: Recipe, problem: Problem, run: Run) -> Found:
         plan = recipe.again.repeating(search, stretch)
         recipe.train(refit, problem, None, plan, judge, run)
         if not refit.end:
+            for name in ("validation_loss", "validation_score"):
+                setattr(refit.curves, name, getattr(search.curves, name))
             found = Found(refit, None, search, found.factor, stretch)
     return found
 
@@ -232,9 +234,9 @@ class Recipe:
         )
 
     @classmethod
-    def of_partial_fit(cls, settings: Any, n: int, dtype: Any) -> Self:
-        """Return the recipe of one epoch at a constant rate, with nothing held out."""
-        recipe = cls.of(replace(settings, early_stopping=False), None, n, False, dtype)
+    def of_partial_fit(cls, settings: Any, w: Array | None, n: int, dtype: Any) -> Self:
+        """Return the recipe of one epoch, at a constant rate or that of 'invscaling'."""
+        recipe = cls.of(settings, w, n, False, dtype)
         constant = replace(
             recipe.search,
             max_iter=1,
@@ -242,7 +244,8 @@ class Recipe:
             n_iter_no_change=np.inf,
             warns=False,
         )
-        return replace(recipe, max_epochs=1, learning_rate="constant", search=constant)
+        name = "constant" if constant.power_t is None else recipe.learning_rate
+        return replace(recipe, max_epochs=1, learning_rate=name, search=constant)
 
     def asdict(self) -> dict[str, Any]:
         """Return the fields as numbers, texts and lists.
@@ -307,16 +310,20 @@ class Recipe:
         template = problem.network.parameters
         if problem.earlier is not None:
             state = problem.earlier.copy()
-            state.parameters = state.parameters.astype(template.theta.dtype)
         else:
             state = State(template.like(np.empty_like(template.theta)), None, seed)
             self._initialize(state.parameters, problem.network.activations, seed)
-        self.equip(state)
+        self.equip(state, template.theta.dtype)
         state.begin()
         return state
 
-    def equip(self, state: State) -> None:
-        """Give a state the optimiser and the average that it needs, with what they remember."""
+    def equip(self, state: State, dtype: Any) -> None:
+        """Give a state the type, the optimiser and the average that the recipe asks for.
+
+        What was remembered is kept, and nothing is copied that need not be.
+        """
+        if state.parameters.theta.dtype != dtype:
+            state.parameters = state.parameters.astype(dtype)
         theta = state.parameters.theta
         if not self.settings.average_decay:
             state.average = None
@@ -365,7 +372,9 @@ class Recipe:
     @property
     def _may_stretch(self) -> bool:
         """Whether a refit may be longer; a max_iter that the user gave is kept to."""
-        return self.settings.max_iter_is_auto and self.settings.scoring == "loss"
+        scoring = self.settings.scoring
+        by_loss = isinstance(scoring, str) and scoring == "loss"
+        return by_loss and not self.settings.keeps_max_iter
 
     def _initialize(self, parameters: Parameters, activations: tuple[str, ...], seed: int) -> None:
         names = [self.settings.initializer] * (len(parameters.sizes) - 1)

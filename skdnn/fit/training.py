@@ -83,9 +83,32 @@ class State:
         """Return the weights that predict: the average, where one is kept."""
         return self.parameters if self.average is None else self.parameters.like(self.average)
 
+    def light(self, parameters: Parameters) -> State:
+        """Return what is to be known of a fit that is over, with the weights that predict."""
+        return replace(self, parameters=parameters, optimizer=None, average=None, best_theta=None)
+
     def copy(self) -> State:
         """Return a state that goes on from here and leaves this one as it is."""
         return deepcopy(self)
+
+    def snapshot(self) -> Callable[[], None]:
+        """Return how to undo what training does from here on.
+
+        What the optimiser remembers is not copied: if it is undone it starts anew.
+        """
+        scalars = {name: getattr(self, name) for name in SCALARS}
+        lengths = {name: len(curve) for name, curve in vars(self.curves).items()}
+        theta = self.parameters.theta.copy()
+        average = None if self.average is None else self.average.copy()
+
+        def undo() -> None:
+            vars(self).update(scalars)
+            for name, length in lengths.items():
+                del getattr(self.curves, name)[length:]
+            self.parameters.theta[...] = theta
+            self.average, self.optimizer = average, None
+
+        return undo
 
     def scores(self) -> list[float]:
         """Return the validation scores of this fit's epochs."""
@@ -108,9 +131,9 @@ class State:
         return kept
 
     @classmethod
-    def of_plain(cls, kept: dict[str, Any], sizes: tuple[int, ...]) -> Self:
-        """Return the state that `plain` told of, for layers of the given sizes."""
-        parameters = Parameters(sizes, kept["theta"])
+    def of_plain(cls, kept: dict[str, Any], model: Parameters) -> Self:
+        """Return the state that `plain` told of, of the network with a model's parameters."""
+        parameters = model if kept["theta"] is model.theta else model.like(kept["theta"])
         optimizer = None
         if "optimizer" in kept:
             was = kept["optimizer"]

@@ -41,12 +41,15 @@ class Saver(Protocol):
 
     every: int
 
+    def begin(self, estimator: Any, task: Any, seed: int) -> dict[str, Any] | None:
+        """Return what there is of the same fit to go on from: "seed" and "runs"."""
+
     def save(self, runs: list[Stages], complete: bool) -> None:
         """Write down where all networks are."""
 
 
 @dataclass
-class Data:
+class Watched:
     """The training data, as callbacks are given it.
 
     X is as the user gave it: callbacks predict on it, so that a frame has to stay one.
@@ -106,7 +109,7 @@ class Run:
         """Tell that an epoch is complete; return whether to stop."""
         if self.watch is None:
             return False
-        stops = self.watch.end(self._epoch, self._data, lambda: [Found(state)])
+        stops = self.watch.end(self._epoch, self._data, [Found(state)])
         if not stops:  # a stop is not undone by going on from here
             self.watch.save(state.epoch)
         return stops or self.watch.stop.is_set()
@@ -125,7 +128,7 @@ class Run:
         """Tell that one of several networks is found; return whether to stop there."""
         if self.watch is None:
             return False
-        return self.watch.end(self.task, self.watch.data.of(None), lambda: [found])
+        return self.watch.end(self.task, self.watch.data.of(None), [found])
 
 
 class Watch:
@@ -135,7 +138,7 @@ class Watch:
     ----------
     estimator : estimator
         Supports scikit-learn's callbacks.
-    data : Data
+    data : Watched
         What they are told about.
     describe : callable
         Returns the attributes of an estimator that is fitted as far as was found.
@@ -146,7 +149,7 @@ class Watch:
     """
 
     def __init__(
-        self, estimator: Any, data: Data, describe: Describe, n_networks: int, max_epochs: int
+        self, estimator: Any, data: Watched, describe: Describe, n_networks: int, max_epochs: int
     ) -> None:
         self.estimator, self.data, self.describe = estimator, data, describe
         self.several, self.max_epochs = n_networks > 1, max_epochs
@@ -160,6 +163,14 @@ class Watch:
         callbacks = getattr(estimator, "_skl_callbacks", [])
         self.is_watched = bool(callbacks)
         self.savers: list[Saver] = [c for c in callbacks if hasattr(c, "save")]
+
+    def resume(self, task: Any, seed: int) -> tuple[int, list[list[dict[str, Any]]]]:
+        """Return the seed of the fit and the saved states of its networks, in plain values."""
+        saved = [saver.begin(self.estimator, task, seed) for saver in self.savers]
+        for kept in saved:
+            if kept is not None:
+                return kept["seed"], kept["runs"]
+        return seed, []
 
     def open(self, runs: list[Stages]) -> list[Run]:
         """Begin the fit of networks, which may be fitted in any order."""
@@ -177,9 +188,13 @@ class Watch:
         ]
         return [Run(stages, self, task) for stages, task in zip(runs, tasks, strict=True)]
 
-    def close(self, found: list[Found]) -> None:
-        """Say that the fit ended."""
-        self.end(self.root, self.data.of(None), lambda: found)
+    def close(self, attributes: dict[str, Any]) -> None:
+        """Say that the fit ended, with the attributes that it leaves."""
+        self.root.call_on_fit_task_end(
+            estimator=self.estimator,
+            **self.data.of(None),
+            reconstruction_attributes=lambda: attributes,
+        )
         if not any(s.end is End.INTERRUPTED for run in self.runs for s in run.states):
             # An interrupt may have come within an epoch, which is then to be done anew.
             self.save(complete=True)
@@ -188,13 +203,13 @@ class Watch:
         """Say that a task begins."""
         task.call_on_fit_task_begin(estimator=self.estimator, **data)
 
-    def end(self, task: Any, data: dict[str, Any], found: Callable[[], list[Found]]) -> bool:
+    def end(self, task: Any, data: dict[str, Any], found: list[Found]) -> bool:
         """Say that a task ended, with what was found; return whether to stop."""
         return bool(
             task.call_on_fit_task_end(
                 estimator=self.estimator,
                 **data,
-                reconstruction_attributes=lambda: self.describe(found()),
+                reconstruction_attributes=lambda: self.describe(found),
             )
         )
 

@@ -1,0 +1,119 @@
+"""What the user gives, checked once: arrays, or an error that names what is unfit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _get_feature_names,
+    check_consistent_length,
+    column_or_1d,
+    validate_data,
+)
+
+from skdnn.core.activations import Array
+
+X_RULES: dict[str, Any] = {
+    "accept_sparse": "csr",
+    "dtype": (np.float64, np.float32),
+    "order": "C",
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows that have been checked.
+
+    Attributes
+    ----------
+    X : ndarray or CSR matrix of shape (n, n_features)
+        float32 or float64.
+    y : ndarray of shape (n,) or (n, n_outputs)
+        Targets.
+    w : float64 ndarray of shape (n,) or None
+        Weights, >= 0 and not all 0.
+    names : ndarray of str or None
+        The columns' names.
+    given : object
+        X as the user gave it, if its columns have names, else X.
+    """
+
+    X: Any
+    y: NDArray[Any]
+    w: Array | None
+    names: NDArray[Any] | None
+    given: Any
+
+
+def read(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, suffix: str = "", fresh: bool = True
+) -> Data:
+    """Check rows, their targets and their weights.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Reads y by its `_read_targets`.
+    X, y, sample_weight : object
+        As the user gave them.
+    suffix : str
+        What is added to their names in messages.
+    fresh : bool
+        Whether X may have other columns than the estimator was fitted to.
+    """
+    names = _get_feature_names(X)
+    given, X = X, read_inputs(estimator, X, f"X{suffix}", fresh)
+    y = estimator._read_targets(y, f"y{suffix}")
+    check_consistent_length(X, y)
+    w = read_weights(sample_weight, X, f"sample_weight{suffix}")
+    return Data(X, y, w, names, X if names is None else given)
+
+
+def read_inputs(estimator: Any, X: Any, name: str = "X", fresh: bool = False) -> Any:
+    """Return X as an array or a CSR matrix; it is not changed.
+
+    Unless `fresh`, its columns have to be those of the estimator's fit.
+    """
+    if fresh:
+        X = check_array(X, input_name=name, estimator=estimator, **X_RULES)
+    else:
+        X = validate_data(estimator, X, reset=False, **X_RULES)
+    if not issparse(X) or X.has_canonical_format:
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    return X
+
+
+def read_targets(estimator: Any, y: Any, name: str) -> NDArray[Any]:
+    """Return y as an array of one or two dimensions, a single column as a vector."""
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target"
+            " y is None."
+        )
+    y = y.toarray() if issparse(y) else y
+    y = check_array(y, ensure_2d=False, dtype=None, input_name=name, estimator=estimator)
+    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+
+def read_weights(sample_weight: Any, X: Any, name: str) -> Array | None:
+    """Return weights in double precision; None if there are none."""
+    if sample_weight is None:
+        return None
+    w = _check_sample_weight(
+        sample_weight,
+        X,
+        dtype=np.float64,
+        ensure_non_negative=True,
+        allow_all_zero_weights=True,  # refused below, by the parameter's name
+    )
+    if not w.any():
+        raise ValueError(f"{name} must not be zero for every row; all {len(w)} weights are 0.")
+    return w

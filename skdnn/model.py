@@ -1,0 +1,93 @@
+"""A fitted model: a change of coordinates, networks, and what their outputs say of y."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import get_config
+
+from skdnn.core.activations import Array
+from skdnn.core.network import Network, Parameters, forward
+from skdnn.fit.objective import CHUNK
+from skdnn.inputs import Inputs
+from skdnn.targets import Targets
+
+Decoder = Callable[[Array], NDArray[Any]]  # of raw outputs (n, m), row by row
+MEMORY_LIMIT = 64 * 2**20  # bytes of work space for a forward pass
+
+
+@dataclass(frozen=True)
+class Model:
+    """X -> y: what a fit leaves behind.
+
+    Attributes
+    ----------
+    inputs : Inputs
+        X to the networks' coordinates.
+    networks : list of Network
+        The mean of their raw outputs counts. Their weights are the model's own.
+    targets : Targets
+        Raw outputs to y.
+    """
+
+    inputs: Inputs
+    networks: list[Network]
+    targets: Targets
+
+    def outputs(self, X: Any, decode: Decoder = lambda Z: Z) -> NDArray[Any]:
+        """Return what `decode` makes of the raw outputs of the rows of X.
+
+        Each chunk of rows is brought to the networks' coordinates by itself, so that
+        nothing but X and the result has a row for every row of X.
+        """
+        n, chunk = X.shape[0], self._chunk()
+        passes = [network.passes(min(chunk, n)) for network in self.networks]
+        result: Any = None
+        with np.errstate(all="ignore"):
+            for start in range(0, n, chunk):
+                rows = X[start : start + chunk]
+                origin, rows = self.inputs.origin(rows), self.inputs(rows)
+                Z: Any = 0.0
+                for network, workspace in zip(self.networks, passes, strict=True):
+                    at = workspace.over(rows.shape[0])
+                    at.read(rows, origin)
+                    forward(network.parameters, at, network.loss)
+                    Z = Z + at.Z[at.L].T if len(passes) > 1 else at.Z[at.L].T
+                part = decode(Z / len(passes) if len(passes) > 1 else Z)
+                if result is None:
+                    result = np.empty((n, *part.shape[1:]), part.dtype)
+                result[start : start + chunk] = part
+        return result
+
+    def _chunk(self) -> int:
+        """Return how many rows to take at once."""
+        parameters = self.networks[0].parameters
+        widest = 4 * max(parameters.sizes) + 4 * parameters.sizes[-1]
+        limit = min(MEMORY_LIMIT, get_config()["working_memory"] * 2**20)
+        rows = int(limit // (len(self.networks) * widest * parameters.theta.itemsize))
+        return min(max(rows, 1), CHUNK)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the model as names, numbers and arrays: its file, whatever the format."""
+        first = self.networks[0]
+        return {
+            "sizes": list(first.parameters.sizes),
+            "activations": list(first.activations),
+            "theta": [network.parameters.theta for network in self.networks],
+            "inputs": self.inputs.plain(),
+            "targets": self.targets.plain(),
+        }
+
+    @classmethod
+    def of_plain(cls, kept: dict[str, Any]) -> Self:
+        """Return what `plain` told of."""
+        targets = Targets.of_plain(kept["targets"])
+        networks = [
+            Network(Parameters(kept["sizes"], theta), kept["activations"], targets.loss)
+            for theta in kept["theta"]
+        ]
+        return cls(Inputs.of_plain(kept["inputs"]), networks, targets)

@@ -1,0 +1,22 @@
+"""Sections 4 and 5 of the paper: the flow through a network, forward and backward.
+
+The source is ``skdnn/core/network.py``.
+"""
+
+from skdnn.core.network import (
+    Network,
+    Parameters,
+    Pass,
+    Workspace,
+    backward,
+    forward,
+)
+
+__all__ = [
+    "Network",
+    "Parameters",
+    "Pass",
+    "Workspace",
+    "backward",
+    "forward",
+]
