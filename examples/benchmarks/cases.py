@@ -99,6 +99,13 @@ def partial_fit(model, rows, after_fit=False):
             model.partial_fit(**{name: a[part] for name, a in rows.items()}, **classes)
 
 
+def edit(model, rows):
+    """Fit, set other weights, and fit again."""
+    model.fit(**rows)
+    model.weights_ = [0.5 * W for W in model.weights_]
+    model.fit(**rows)
+
+
 class Crash(Exception):
     """What a callback raises."""
 
@@ -116,10 +123,14 @@ class Watch:
 
     def on_fit_task_begin(self, estimator, context): ...
 
-    def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
+    def on_fit_task_end(
+        self, estimator, context, *, X=None, y=None, metadata=None, fitted_estimator=None
+    ):
         output = "predict_proba" if is_classifier(estimator) else "predict"
         self.seen.append(getattr(fitted_estimator, output)(self.X))
-        self.given.append([context.task_id, len(y), X.sum()])
+        w = (metadata or {}).get("sample_weight", [])
+        place = [context.task_id, context.max_subtasks or 0, fitted_estimator.n_iter_]
+        self.given.append([*place, len(y), X.sum(), np.sum(w)])
         self.count += context.task_name == self.name
         ends = context.task_name == self.name and self.count == self.at
         if ends and self.crashes:
@@ -127,10 +138,10 @@ class Watch:
         return ends
 
 
-def watch(model, rows, **when):
+def watch(model, rows, beside=(), **when):
     """Fit with a callback that records, and stops the fit `when` it is told to."""
     callback = Watch(rows["X"][:20], **when)
-    model.set_callbacks(callback).fit(**rows)
+    model.set_callbacks(*beside, callback).fit(**rows)
     return {"seen": np.array(callback.seen), "given": np.array(callback.given)}
 
 
@@ -138,19 +149,17 @@ def save(model, rows):
     """Fit with a checkpoint, then again from the complete file."""
     model.set_callbacks(skdnn.Checkpoint("file", every=3)).fit(**rows)
     first = {f"first {name}": value for name, value in record(model, rows["X"]).items()}
-    model.fit(**rows)
-    return first
+    return first | watch(model, rows, beside=[skdnn.Checkpoint("file")])
 
 
 def crash(model, rows, **when):
     """Fit with a checkpoint up to a crash, then again from the file."""
     checkpoint = skdnn.Checkpoint("file", every=2)
     try:
-        model.set_callbacks(checkpoint, Watch(rows["X"][:20], crashes=True, **when)).fit(**rows)
+        watch(model, rows, beside=[checkpoint], crashes=True, **when)
     except Crash:
-        model.set_callbacks(checkpoint).fit(**rows)
-    else:
-        raise RuntimeError("The fit was over before the crash.")
+        return watch(model, rows, beside=[checkpoint])
+    raise RuntimeError("The fit was over before the crash.")
 
 
 class Case:
@@ -312,6 +321,7 @@ OTHERS = [
     Case("classes plain val", partial(again, solver="sgd"), warm_start=True),
     Case("regression plain", again, warm_start=True, average_decay=0.9),
     Case("regression plain weights", again, warm_start=True, **REFITS),
+    Case("classes plain", edit, warm_start=True),
     Case("regression plain", again),
     # Callbacks and checkpoints
     Case("regression plain", watch, solver="lbfgs"),
