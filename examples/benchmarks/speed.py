@@ -43,9 +43,6 @@ from threadpoolctl import threadpool_limits
 
 import skdnn
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
-from skdnn._objective import Objective
-from skdnn._optimizers import Adam
-from skdnn.network import forward
 
 try:
     import torch
@@ -313,6 +310,10 @@ def start_and_memory() -> None:
 
 def profile(index: int) -> None:
     """Print where the time of a step goes, part by part, each timed by itself."""
+    from skdnn._objective import Objective
+    from skdnn._optimizers import Adam
+    from skdnn.network import forward
+
     work = WORKLOADS[index]
     X, y = work.data()
     steps = work.epochs * -(-work.rows // work.batch)
