@@ -1,7 +1,7 @@
 """A callback that saves a fit as it goes, so that it can go on after a crash.
 
 A checkpoint is an uncompressed NumPy archive (``.npz``, read without pickle): one JSON
-text and the arrays of :class:`~skdnn._training.State`. The text says which fit it is of:
+text and the arrays of :class:`~skdnn.fit.training.State`. The text says which fit it is of:
 its parameters and digests of its data.
 """
 
@@ -12,9 +12,6 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
-from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -22,15 +19,13 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from skdnn._base import BaseDNN
-from skdnn._callbacks import Run
-from skdnn._training import Curves, State
+from skdnn.estimators import BaseDNN
+from skdnn.fit.watch import Stages
+from skdnn.task import Task
 
-FORMAT = "skdnn checkpoint 1"
-SCALARS = [field.name for field in fields(State) if field.type in ("int", "float", "str", "bool")]
-CURVES = [field.name for field in fields(Curves)]
+FORMAT = "skdnn checkpoint 2"
 # What may change between the runs of a script without making it another fit.
-IRRELEVANT = {"verbose"}
+IRRELEVANT = {"verbose", "n_jobs"}
 
 
 class Checkpoint:
@@ -100,7 +95,7 @@ class Checkpoint:
         return f"Checkpoint({self.path!r}, every={self.every})"
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Find out, when a fit begins, whether there is something to go on from."""
+        """Refuse, when a fit begins, an estimator that cannot be saved."""
         if not isinstance(estimator, BaseDNN):
             raise TypeError(
                 f"Checkpoint saves skdnn's estimators; it was set on {type(estimator).__name__}."
@@ -111,83 +106,51 @@ class Checkpoint:
                 "Checkpoint needs solver 'gd', 'sgd' or 'adam'; got 'lbfgs', whose state SciPy"
                 " keeps to itself."
             )
-        path, run = Path(self.path), estimator._run
-        if not path.absolute().parent.is_dir():
-            raise FileNotFoundError(f"There is no directory to write the checkpoint {path} to.")
-        run.notes[self] = note = _Note(_identity(estimator, run))
-        if path.exists():
-            self._resume(estimator, run, note)
+        if not Path(self.path).absolute().parent.is_dir():
+            raise FileNotFoundError(
+                f"There is no directory to write the checkpoint {self.path} to."
+            )
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Do nothing: what there was to save is saved."""
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Save what the epochs so far have led to.
-
-        An epoch's end would be too early: another callback may yet ask to stop there.
-        """
-        run, note = estimator._run, estimator._run.notes[self]
-        where = [state.epoch for state in run.stages]
-        if any(where) and where[-1] % self.every == 0 and where != note.saved:
-            self._save(run, note, complete=False)
-            note.saved = where
+        """Do nothing: the fit says when there is something to save."""
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
-        """Save the result of a fit that is complete."""
-        run, note = estimator._run, estimator._run.notes[self]
-        is_whole = context is estimator._callback_fit_ctx
-        # An interrupt may have come within an epoch, which is then to be done anew.
-        if is_whole and not note.complete and not any(s.interrupted for s in run.stages):
-            self._save(run, note, complete=True)
+        """Do nothing: another callback may yet ask to stop there."""
 
-    def _save(self, run: Run, note: _Note, complete: bool) -> None:
-        stages = [{name: getattr(state, name) for name in SCALARS} for state in run.stages]
-        meta = {"format": FORMAT, **note.identity, "complete": complete, "stages": stages}
-        arrays = {
-            f"{i}/{name}": array
-            for i, state in enumerate(run.stages)
-            for name, array in _arrays(state)
-        }
-        temporary = self.path + ".tmp"
-        with open(temporary, "wb") as file:
-            np.savez(file, meta=np.array(json.dumps(meta)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
+    def begin(self, estimator: Any, task: Task, seed: int) -> Saver:
+        """Return what saves a fit, and what there is of the same fit to go on from."""
+        return Saver(self, _identity(estimator, task, seed), seed)
 
-    def _resume(self, estimator: Any, run: Run, note: _Note) -> None:
-        """Have the run start from the file."""
-        meta, arrays = self._read()
-        for what, now in note.identity.items():
-            if meta[what] != now:
-                difference = _difference(what, meta[what], now)
-                raise self._refusal(f"belongs to another fit: {difference}")
-        for i, scalars in enumerate(meta["stages"]):
-            mine = {name[2:]: a for name, a in arrays.items() if name.startswith(f"{i}/")}
-            run.saved.append(partial(_restore, scalars, mine))
-            run.epochs_saved += scalars["epoch"]
-        note.saved = [scalars["epoch"] for scalars in meta["stages"]]
-        note.complete = meta["complete"]
-        if not run.goes_on:  # what the seed decides, with random_state=None too
-            estimator._seed = meta["stages"][0]["seed"]
-            estimator._initialize(estimator._network.parameters)
-
-    def _read(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the text and the arrays of the file."""
+    def _read(self) -> dict[str, Any]:
+        """Return what the file holds, in plain values."""
         content = Path(self.path).read_bytes()
         if not content.startswith(b"PK"):
             raise self._refusal("is not a checkpoint of skdnn")
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-            meta = json.loads(str(arrays.pop("meta", "{}")))
+            kept = _with_arrays(json.loads(str(arrays.pop("meta", "{}"))), arrays)
         except Exception as error:  # zipfile, NumPy and json raise ten kinds of them
             raise self._refusal(f"is damaged ({type(error).__name__}: {error})") from error
-        if not isinstance(meta, dict) or "format" not in meta:
+        if not isinstance(kept, dict) or "format" not in kept:
             raise self._refusal("is not a checkpoint of skdnn")
-        if meta["format"] != FORMAT:
-            raise self._refusal(f"has the format {meta['format']!r}; this version has {FORMAT!r}")
-        return meta, arrays
+        if kept["format"] != FORMAT:
+            raise self._refusal(f"has the format {kept['format']!r}; this version has {FORMAT!r}")
+        return kept
+
+    def _write(self, kept: dict[str, Any]) -> None:
+        """Put plain values into the place of what the file held."""
+        arrays: dict[str, Any] = {}
+        text = json.dumps(_without_arrays({"format": FORMAT, **kept}, arrays))
+        temporary = self.path + ".tmp"
+        with open(temporary, "wb") as file:
+            np.savez(file, meta=np.array(text), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.path)
 
     def _refusal(self, reason: str) -> ValueError:
         return ValueError(
@@ -196,43 +159,75 @@ class Checkpoint:
         )
 
 
-@dataclass
-class _Note:
-    """What a checkpoint keeps about the fit under way."""
+class Saver:
+    """A fit that is saved, and what its file has of it.
 
-    identity: dict[str, Any]
-    saved: list[int] | None = None  # the epochs of the stages when last saved
-    complete: bool = False  # found so
+    Attributes
+    ----------
+    every : int
+        As for :class:`Checkpoint`.
+    seed : int
+        That of the fit: the file's, if there is one.
+    saved : list of list of dict
+        The states of every network's stages, in plain values.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, identity: dict[str, Any], seed: int) -> None:
+        self.checkpoint, self.identity, self.every = checkpoint, identity, checkpoint.every
+        self.seed, self.saved, self._is_complete = seed, [], False
+        if Path(checkpoint.path).exists():
+            self._resume()
+        self._where = _where(self.saved)
+
+    def _resume(self) -> None:
+        kept = self.checkpoint._read()
+        for what, now in self.identity.items():
+            if kept[what] != now:
+                difference = _difference(what, kept[what], now)
+                raise self.checkpoint._refusal(f"belongs to another fit: {difference}")
+        self.seed, self.saved, self._is_complete = kept["seed"], kept["runs"], kept["complete"]
+
+    def save(self, runs: list[Stages], complete: bool) -> None:
+        """Write down where all networks are, unless the file has it already."""
+        plain = [[state.plain() for state in run.states] for run in runs]
+        where = _where(plain)
+        if self._is_complete or not any(map(any, where)) or (where == self._where and not complete):
+            return
+        self.checkpoint._write(
+            {**self.identity, "seed": self.seed, "complete": complete, "runs": plain}
+        )
+        self._where = where
 
 
-def _arrays(state: State) -> Iterator[tuple[str, Any]]:
-    """Yield the arrays of a state by name."""
-    assert state.optimizer is not None  # lbfgs is refused
-    yield "theta", state.parameters.theta
-    yield "optimizer", state.optimizer.state
-    yield "t", np.array(state.optimizer.t)
-    for name in ("average", "best_theta"):
-        if getattr(state, name) is not None:
-            yield name, getattr(state, name)
-    for name, curve in asdict(state.curves).items():
-        yield f"curves/{name}", np.array(curve, dtype=np.float64)
+def _where(runs: list[list[dict[str, Any]]]) -> list[list[int]]:
+    """Return the epoch of every stage of every network."""
+    return [[state["epoch"] for state in run] for run in runs]
 
 
-def _restore(scalars: dict[str, Any], arrays: dict[str, Any], state: State) -> State:
-    """Return the state as it was saved, on the memory of the one given."""
-    assert state.optimizer is not None
-    for name in SCALARS:
-        setattr(state, name, scalars[name])
-    state.parameters.theta[...] = arrays["theta"]
-    state.optimizer.state[...] = arrays["optimizer"]
-    state.optimizer.t = int(arrays["t"])
-    state.average = arrays.get("average")
-    state.best_theta = arrays.get("best_theta")
-    state.curves = Curves(**{name: arrays[f"curves/{name}"].tolist() for name in CURVES})
-    return state
+def _without_arrays(value: Any, arrays: dict[str, Any]) -> Any:
+    """Return a plain value as JSON has it; its arrays go into a dict, by number."""
+    if isinstance(value, dict):
+        return {name: _without_arrays(part, arrays) for name, part in value.items()}
+    if isinstance(value, np.ndarray):
+        arrays[name := f"array {len(arrays)}"] = value
+        return {"array": name}
+    if isinstance(value, list) and any(isinstance(part, dict | list) for part in value):
+        return [_without_arrays(part, arrays) for part in value]
+    return value
 
 
-def _identity(estimator: Any, run: Run) -> dict[str, Any]:
+def _with_arrays(value: Any, arrays: dict[str, Any]) -> Any:
+    """Return the plain value that `_without_arrays` took apart."""
+    if isinstance(value, dict):
+        if list(value) == ["array"]:
+            return arrays[value["array"]]
+        return {name: _with_arrays(part, arrays) for name, part in value.items()}
+    if isinstance(value, list) and any(isinstance(part, dict | list) for part in value):
+        return [_with_arrays(part, arrays) for part in value]
+    return value
+
+
+def _identity(estimator: Any, task: Task, seed: int) -> dict[str, Any]:
     """Return what makes a fit this one and no other, as JSON has it."""
     parameters = {
         name: _text(value)
@@ -240,16 +235,17 @@ def _identity(estimator: Any, run: Run) -> dict[str, Any]:
         if name not in IRRELEVANT
     }
     if isinstance(estimator.random_state, np.random.RandomState):  # where it stands
-        parameters["random_state"] = f"seed {estimator._seed}"
-    X, y, w, held_out = run.data
-    held_out = (None, None, None) if held_out is None else held_out
-    names = ("X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val")
-    data = {n: _digest(a) for n, a in zip(names, (X, y, w, *held_out), strict=True)}
-    if run.goes_on:  # a warm start begins where the last fit ended
-        data["earlier fit"] = _digest(estimator._network.parameters.theta)
-        state = vars(estimator).get("_state")
-        if state is not None and state.optimizer is not None:
-            data["its optimiser"] = _digest(state.optimizer.state)
+        parameters["random_state"] = f"seed {seed}"
+    names, rows = ("X", "y", "sample_weight"), (task.data, task.given)
+    data = {
+        name + suffix: None if part is None else _digest(getattr(part, attribute))
+        for part, suffix in zip(rows, ("", "_val"), strict=True)
+        for name, attribute in zip(names, ("X", "y", "w"), strict=True)
+    }
+    if task.earlier is not None:  # a warm start begins where the last fit ended
+        data["earlier fit"] = _digest(task.earlier.parameters.theta)
+        if task.earlier.optimizer is not None:
+            data["its optimiser"] = _digest(task.earlier.optimizer.state)
     return {"estimator": type(estimator).__qualname__, "parameters": parameters, "data": data}
 
 

@@ -52,7 +52,13 @@ class Data:
 
 
 def read(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, suffix: str = "", fresh: bool = True
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    suffix: str = "",
+    fresh: bool = True,
+    beside: Data | None = None,
 ) -> Data:
     """Check rows, their targets and their weights.
 
@@ -66,13 +72,29 @@ def read(
         What is added to their names in messages.
     fresh : bool
         Whether X may have other columns than the estimator was fitted to.
+    beside : Data, optional
+        Rows whose columns it has to have.
     """
     names = _get_feature_names(X)
     given, X = X, read_inputs(estimator, X, f"X{suffix}", fresh)
+    if beside is not None:
+        _check_columns(X, names, f"X{suffix}", beside)
     y = estimator._read_targets(y, f"y{suffix}")
     check_consistent_length(X, y)
     w = read_weights(sample_weight, X, f"sample_weight{suffix}")
     return Data(X, y, w, names, X if names is None else given)
+
+
+def _check_columns(X: Any, names: Any, name: str, beside: Data) -> None:
+    """Refuse other columns than those of the training rows."""
+    n, n_beside = X.shape[1], beside.X.shape[1]
+    if n != n_beside:
+        raise ValueError(f"{name} must have the columns of X, {n_beside} features; it has {n}.")
+    if names is not None and beside.names is not None and list(names) != list(beside.names):
+        raise ValueError(
+            f"{name} must have the columns of X by the same names and in the same order:"
+            f" {list(beside.names)}; it has {list(names)}."
+        )
 
 
 def read_inputs(estimator: Any, X: Any, name: str = "X", fresh: bool = False) -> Any:

@@ -147,22 +147,29 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         data = read(self, X, y, sample_weight, fresh=model is None)
         given = None
         if X_val is not None:
-            given = read(self, X_val, y_val, sample_weight_val, "_val")
+            given = read(self, X_val, y_val, sample_weight_val, "_val", beside=data)
         targets = self._targets(data, model)
-        targets.check(data.y)
+        for rows in (data, given):
+            if rows is not None:
+                targets.check(rows.y)
         if earlier is not None:
             targets.check_complete(data.y)
         task = Task.of(self, data, given, targets, model, earlier)
         settings = self._settings(data)
         recipe = Recipe.of(settings, data.w, len(data.y), given is not None, data.X.dtype)
         problem = task.problem(recipe, lambda numbers: self._score_of(task, recipe, numbers))
+        watched = Watched(data.given, data.y, data.w)
+        watch = Watch(self, watched, recipe.n_estimators, recipe.most_epochs)
+        seed, saved = watch.resume(task, self._draw_seed() if earlier is None else earlier.seed)
+        recipe = replace(recipe, seed=seed)
 
         def describe(found: list[Found], problem: Problem | None = None) -> dict[str, Any]:
             return self._attributes(task, found, recipe.after(found), problem)
 
-        watched = Watched(data.given, data.y, data.w)
-        watch = Watch(self, watched, describe, recipe.n_estimators, recipe.most_epochs)
-        runs = watch.open(self._stages(task, recipe, watch))
+        stages = [Stages(seed) for seed in recipe.seeds()]
+        for stage, states in zip(stages, saved, strict=False):
+            stage.saved = [recipe.restore(kept, problem) for kept in states]
+        runs = watch.open(stages, describe)
         found = fit_networks(recipe, problem, runs, self.n_jobs)
         attributes = describe(found, problem)
         watch.close(attributes)
@@ -179,16 +186,18 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         targets = self._targets(data, model, classes)
         targets.check(data.y)
         task = Task.of(self, data, None, targets, model)
-        recipe = Recipe.of_partial_fit(self._settings(data, partial=True), data.w, len(data.y), data.X.dtype)
+        recipe = Recipe.of_partial_fit(
+            self._settings(data, partial=True), data.w, len(data.y), data.X.dtype
+        )
         problem = task.problem(recipe)
-        state = recipe.start(problem, self._draw_seed()) if state is None else state
-        undo = state.snapshot()
+        earlier = recipe.start(problem, self._draw_seed()) if state is None else state
+        state, come_back = earlier.branch()
         try:
             recipe.equip(state, problem.network.parameters.theta.dtype)
             state.begin()
             recipe.train(state, problem, None, recipe.search, None, Run(Stages(state.seed)))
         except BaseException:
-            undo()
+            come_back()
             raise
         found = [Found(state)]
         return self._keep(self._attributes(task, found, recipe.after(found), problem, whole=True))
@@ -216,28 +225,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
     def _draw_seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _stages(self, task: Task, recipe: Recipe, watch: Watch) -> list[Stages]:
-        """Return the networks to fit, each with its seed and what a checkpoint has of it.
-
-        The seed decides the first weights, the order and what early stopping holds out.
-        """
-        seed = self._draw_seed() if task.earlier is None else task.earlier.seed
-        seed, saved = watch.resume(task, seed)
-        if recipe.n_estimators == 1:
-            seeds = [seed]
-        else:
-            drawn = np.random.default_rng(seed).integers(2**31 - 1, size=recipe.n_estimators)
-            seeds = [int(check_random_state(int(s)).randint(2**31 - 1)) for s in drawn]
-        runs = [Stages(seed) for seed in seeds]
-        for run, states in zip(runs, saved, strict=False):
-            run.saved = [State.of_plain(kept, task.network.parameters) for kept in states]
-            for state in run.saved:
-                recipe.equip(state, np.dtype(recipe.precision))
-        return runs
-
-    def _score_of(
-        self, task: Task, recipe: Recipe, numbers: NDArray[Any] | None
-    ) -> Score | None:
+    def _score_of(self, task: Task, recipe: Recipe, numbers: NDArray[Any] | None) -> Score | None:
         """Return how to score held-out rows: those of given numbers, or the user's own."""
         scoring = recipe.settings.scoring
         if isinstance(scoring, str) and scoring == "loss":
@@ -291,7 +279,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             recorded = {name: [one[name] for one in each] for name in each[0]}
             recorded["n_iter_"] = max(recorded["n_iter_"])
         if problem is not None:
-            recorded["loss_"] = task.loss(model, found, recipe, problem)
+            recorded["loss_"], recorded["_losses"] = task.losses(model, found, recipe, problem)
         return {
             "_model": model,
             "_states": states,
@@ -321,12 +309,12 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             return None, None
         model, state = self._model, self._states[0]
         parameters = model.networks[0].parameters
-        if state.parameters is not parameters:
-            final = Found(state, factor=self.recipe_.calibration[0]).parameters().theta
-            if np.array_equal(final.astype(parameters.theta.dtype, copy=False), parameters.theta):
-                return model, state
-        own = parameters.like(parameters.theta.copy())
-        return model, replace(state, parameters=own, optimizer=None, average=None)
+        if state.parameters.theta is parameters.theta:
+            return model, state
+        final = Found(state, factor=self.recipe_.calibration[0]).parameters().theta
+        if np.array_equal(final.astype(parameters.theta.dtype, copy=False), parameters.theta):
+            return model, state
+        return model, state.light(parameters)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return parameters and attributes; what was found as plain values and arrays."""
@@ -380,14 +368,22 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         model, did = self._model, self.recipe_.asdict()
         alone = {k: [v[i]] if isinstance(v, list) else v for k, v in did.items()}
         each = {k: v[i] for k, v in vars(self).items() if k in RECORDED and isinstance(v, list)}
-        return clone(self).set_params(n_estimators=1)._keep(
-            {
-                **{k: v for k, v in vars(self).items() if k.endswith("_") or k == "_feature_names"},
-                **each,
-                "_model": Model(model.inputs, [model.networks[i]], model.targets),
-                "_states": [self._states[i]],
-                "recipe_": Recipe(**{**alone, "n_estimators": 1}),
-            }
+        return (
+            clone(self)
+            .set_params(n_estimators=1)
+            ._keep(
+                {
+                    **{
+                        k: v
+                        for k, v in vars(self).items()
+                        if k.endswith("_") or k == "_feature_names"
+                    },
+                    **each,
+                    "_model": Model(model.inputs, [model.networks[i]], model.targets),
+                    "_states": [self._states[i]],
+                    "recipe_": Recipe(**{**alone, "n_estimators": 1, "seed": self._states[i].seed}),
+                }
+            )
         )
 
     # Views of the one flat vector
@@ -429,7 +425,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         self._write("intercepts_", self.intercepts_, intercepts)
 
     def _write(self, name: str, views: list[Array], values: Sequence[ArrayLike]) -> None:
-        """Write values into the weights that are there."""
+        """Write values into the weights that are there; the optimiser forgets the old ones."""
         given = [np.asarray(value) for value in values]
         shapes = [view.shape for view in views]
         if [value.shape for value in given] != shapes:
@@ -439,6 +435,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             )
         for view, value in zip(views, given, strict=True):
             view[...] = value
+        self._keep({"_states": [self._states[0].light(self._parameters(name))]})
 
     def _parameters(self, name: str) -> Parameters:
         model = self._fitted(name)
@@ -648,9 +645,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         present = np.arange(y.shape[1]) if y.ndim == 2 else np.unique(y)
         known = present if classes is None else unique_labels(classes)
         if y.ndim == 1 and len(known) < 2:
-            raise ValueError(
-                f"y must have at least 2 classes; got 1 class only: {known.tolist()}."
-            )
+            raise ValueError(f"y must have at least 2 classes; got 1 class only: {known.tolist()}.")
         if form is TwoClasses and len(known) > 2:
             raise ValueError(
                 "Only binary classification is supported: there must be 2 classes; got"
@@ -757,7 +752,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         -------
         self
         """
-        if classes is None and not self._is_fitted():
+        if classes is None and not hasattr(self, "_model"):
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if self.class_weight == "balanced":
             raise ValueError(
@@ -765,6 +760,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
                 " pass a dict of weights."
             )
         return self._partial_fit(X, y, sample_weight, classes)
+
 
 @estimator
 class DNNBinaryClassifier(_DNNClassifierBase):

@@ -56,8 +56,11 @@ class Inputs:
         if not issparse(X):
             return self._scaled(X, self.center, self.scale)
         columns = X.indices
-        data = self._scaled(X.data, self.center[columns], self.scale[columns])
-        data -= self._at_zero[columns]
+        if self.clips:
+            data = self._scaled(X.data, self.center[columns], self.scale[columns])
+            data -= self._at_zero[columns]
+        else:
+            data = X.data / self.scale[columns]
         return type(X)((data, X.indices, X.indptr), shape=X.shape)
 
     def origin(self, X: Any) -> Array | None:

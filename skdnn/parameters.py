@@ -20,12 +20,12 @@ import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
 
+from skdnn.attributes import ATTRIBUTES
+from skdnn.core.activations import ACTIVATIONS
 from skdnn.core.initializers import INITIALIZERS
 from skdnn.core.schedules import SCHEDULES
 from skdnn.fit.recipe import n_epochs
 from skdnn.inputs import SCALERS
-from skdnn.core.activations import ACTIVATIONS
-from skdnn.attributes import ATTRIBUTES
 
 T = TypeVar("T")
 
@@ -451,6 +451,14 @@ class Common:
         its first weights and which rows it holds out to stop early. The mean of their raw
         outputs predicts. They are ``estimators_``; `partial_fit`, `warm_start` and the
         attributes of a single network, such as ``coefs_``, need k = 1.""",
+    )
+    n_jobs: int | None = param(
+        default=None,
+        rule=[None, Integral],
+        doc="""int or None
+        How many of several networks to fit at once, by joblib: in processes, or in threads if
+        callbacks are set. None is 1 unless a ``joblib.parallel_config`` says otherwise, -1
+        all processors. It does not change what is found.""",
     )
     precision: str | None = param(
         default="auto",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from skdnn.fit.judge import Score
 from skdnn.fit.objective import CHUNK, Objective
 from skdnn.fit.recipe import Problem, Recipe
 from skdnn.fit.rows import Batches, Rows
-from skdnn.fit.training import Found, State
+from skdnn.fit.training import Found, Plan, State
 from skdnn.inputs import Inputs, fit_inputs
 from skdnn.model import Model
 from skdnn.parameters import activation_names, hidden_sizes
@@ -66,8 +66,7 @@ class Task:
         """Learn the coordinates of the rows, or take those of the model to go on from."""
         sizes = (data.X.shape[1], *hidden_sizes(estimator), targets.n_outputs)
         dtype = data.X.dtype if model is None else model.inputs.dtype
-        parameters = Parameters(sizes, np.empty(Parameters.count(sizes), dtype))
-        network = Network(parameters, activation_names(estimator), targets.loss)
+        network = _blank(sizes, dtype, activation_names(estimator), targets)
         if model is None:
             inputs = fit_inputs(data.X, data.w, estimator.scale_inputs)
         else:
@@ -93,7 +92,9 @@ class Task:
         dtype = np.dtype(recipe.precision)
         return Problem(
             rows=self.rows(self.data, dtype),
-            network=self.network.astype(dtype),
+            network=_blank(
+                self.network.parameters.sizes, dtype, self.network.activations, self.targets
+            ),
             unit=self.targets.unit,
             strata=lambda numbers, n: self.targets.strata(self.data.y[numbers], n),
             score=score or (lambda numbers: None),
@@ -102,42 +103,63 @@ class Task:
         )
 
     def model(self, found: list[Found]) -> Model:
-        """Return what predicts, with weights of its own."""
-        dtype = self.inputs.dtype
-        networks = [self.network.with_theta(one.parameters().theta.astype(dtype)) for one in found]
+        """Return what predicts.
+
+        Its weights are those of the state where there is nothing between them: no average,
+        no calibration and no other type.
+        """
+        networks = [
+            self.network.with_theta(
+                one.parameters().theta.astype(self.inputs.dtype, copy=one.state.average is not None)
+            )
+            for one in found
+        ]
         return Model(self.inputs, networks, self.targets)
 
-    def loss(self, model: Model, found: list[Found], recipe: Recipe, problem: Problem) -> float:
+    def losses(
+        self, model: Model, found: list[Found], recipe: Recipe, problem: Problem
+    ) -> tuple[float, list[float]]:
         """Return the objective at the model's weights, exactly, in the unit of y's loss.
 
-        That of one network is over the rows that it was trained on at last; that of the mean
-        of several over all rows, with the mean of their L2 terms.
+        Of the model, and of each of its networks. A network's is over the rows that it was
+        trained on at last, that of the mean of several over all rows, with the mean of their
+        L2 terms.
         """
-        rows, alpha = problem.rows, recipe.settings.alpha
+        rows, several = problem.rows, len(found) > 1
         if rows.dtype != self.inputs.dtype:
             rows = self.inputs.rows_once(self.data.X, *self._encoded(self.data, self.inputs.dtype))
-        plans = [recipe.search if one.search is None else recipe.again for one in found]
-        objectives = [
-            Objective(
-                Batches(rows, one.numbers if len(found) == 1 else None),
-                network,
-                alpha,
-                plan.batch_size,
-                recipe.settings.dropout,
-                problem.unit,
-                trains=False,
+
+        def objective(numbers: NDArray[Any] | None, network: Network, plan: Plan) -> Objective:
+            settings, unit = recipe.settings, problem.unit
+            batches, m = Batches(rows, numbers), plan.batch_size
+            return Objective(
+                batches, network, settings.alpha, m, settings.dropout, unit, trains=False
             )
-            for one, network, plan in zip(found, model.networks, plans, strict=True)
-        ]
+
         with np.errstate(all="ignore"):
-            if len(found) == 1:
-                return objectives[0].value(model.networks[0].parameters).reported
-            return _mean_loss(model, self.data.X, rows, objectives)
+            each = []
+            for one, network in zip(found, model.networks, strict=True):
+                plan = recipe.search if one.search is None else recipe.again
+                cost = objective(one.numbers, network, plan).value(network.parameters)
+                each.append(cost.reported)
+            if not several:
+                return each[0], each
+            return _loss_of_mean(
+                objective(None, model.networks[0], recipe.search), model, self.data.X
+            ), each
 
 
-def _mean_loss(model: Model, X: Any, rows: Rows, objectives: list[Objective]) -> float:
+def _blank(
+    sizes: Sequence[int], dtype: Any, activations: Sequence[str], targets: Targets
+) -> Network:
+    """Return a network without weights: all of them are one number in memory."""
+    theta = np.broadcast_to(np.zeros((), dtype), (Parameters.count(sizes),))
+    return Network(Parameters(sizes, theta), activations, targets.loss)
+
+
+def _loss_of_mean(objective: Objective, model: Model, X: Any) -> float:
     """Return the loss of the mean of several networks' outputs, and their mean L2 term."""
-    objective, loss = objectives[0], model.targets.loss
+    rows, loss = objective.batches.rows, objective.loss
     total: Any = 0.0
     for part in gen_batches(len(rows), CHUNK):
         Z = np.ascontiguousarray(model.outputs(X[part]).T)
@@ -145,7 +167,7 @@ def _mean_loss(model: Model, X: Any, rows: Rows, objectives: list[Objective]) ->
         loss.output(Z, A, work)
         w = None if rows.w is None else rows.w[part]
         total += loss.value(Z, A, rows.targets(part), w, work, objective.splits)
-    penalties = [o.penalty(n.parameters) for o, n in zip(objectives, model.networks, strict=True)]
+    penalties = [objective.penalty(network.parameters) for network in model.networks]
     return objective.reported(total, float(np.mean(penalties)))
 
 

@@ -31,10 +31,13 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from skdnn import activations, losses
-from skdnn._base import BaseDNN
-from skdnn._objective import Objective, Rows
-from skdnn.activations import Array
-from skdnn.network import Parameters
+from skdnn.core.activations import Array
+from skdnn.core.network import Network, Parameters
+from skdnn.door import read
+from skdnn.estimators import BaseDNN
+from skdnn.fit.objective import Objective
+from skdnn.fit.rows import Batches, Rows
+from skdnn.task import Task
 
 __all__ = ["ArrayCheck", "GradientCheck", "Gradients", "check_gradients", "gradients"]
 
@@ -128,24 +131,38 @@ class _Problem:
     """What J is made of, in the network's coordinates."""
 
     rows: Rows
-    parameters: Parameters
-    g: list[Any]
-    loss: losses.Loss
+    network: Network
     alpha: float
 
+    @property
+    def parameters(self) -> Parameters:
+        """W and b."""
+        return self.network.parameters
+
+    @property
+    def g(self) -> list[Any]:
+        """The activations of the hidden layers."""
+        return self.network.g
+
+    @property
+    def loss(self) -> losses.Loss:
+        """The loss."""
+        return self.network.loss
+
     def objective(self) -> Objective:
-        n = len(self.rows)
-        return Objective(self.rows, self.parameters, self.g, self.loss, self.alpha, n)
+        """Return what training minimises, on a full batch."""
+        return Objective(Batches(self.rows), self.network, self.alpha, len(self.rows))
 
     def in_float64(self) -> _Problem:
         """Return a copy on dense arrays of float64, with targets in place of labels."""
         rows = self.rows
         X = rows.X.toarray() if issparse(rows.X) else rows.X
+        X = X if rows.origin is None else X + rows.origin
         Y = rows.Y if rows.table is None else rows.table[rows.Y]
         w = np.ones(len(rows)) if rows.w is None else rows.w
         X, Y, w = (np.array(part, dtype=np.float64) for part in (X, Y, w))
-        parameters = self.parameters.like(self.parameters.theta.astype(np.float64))
-        return _Problem(Rows(X, Y, w), parameters, self.g, self.loss, self.alpha)
+        theta = self.parameters.theta.astype(np.float64)
+        return _Problem(Rows(X, Y, w), self.network.with_theta(theta), self.alpha)
 
 
 class _Reference(NamedTuple):
@@ -307,23 +324,18 @@ def _problem(estimator: Any, X: Any, y: Any, sample_weight: Any) -> _Problem:
             "estimator must be one network; this one has n_estimators="
             f"{len(estimator.estimators_)}, each of its estimators_ can be checked."
         )
-    X, y, w = estimator._check_data(X, y, sample_weight)
-    network = estimator._network
-    return _Problem(
-        estimator._make_rows(X, y, w),
-        network.parameters,
-        network.g,
-        network.loss,
-        float(estimator.alpha),
-    )
+    model = estimator._model
+    data = read(estimator, X, y, sample_weight, fresh=False)
+    model.targets.check(data.y)
+    task = Task.of(estimator, data, None, model.targets, model)
+    rows = task.rows(data, model.inputs.dtype)
+    return _Problem(rows, model.networks[0], float(estimator.alpha))
 
 
 def _analytic(problem: _Problem) -> tuple[float, Parameters]:
     """Return J and its gradient as training computes them."""
-    objective, parameters = problem.objective(), problem.parameters
-    total = objective.differentiate(parameters, slice(0, len(problem.rows)))
-    cost = total / problem.rows.weight + objective.penalty(parameters)
-    return cost, objective.gradient
+    objective = problem.objective()
+    return objective.value_and_gradient(problem.parameters).J, objective.gradient
 
 
 def _compare(name: str, ours: Array, theirs: Array, excluded: Any) -> ArrayCheck:
@@ -348,15 +360,15 @@ def _central(problem: _Problem) -> _Reference:
         step = np.cbrt(np.finfo(np.float64).eps) * max(1.0, abs(here))
         for h in (step, step / 8.0, step / 64.0):
             theta[i] = right = here + h
-            J_right, sides_right = objective.value(parameters), sides()
+            J_right, sides_right = objective.value(parameters).J, sides()
             theta[i] = left = here - h
-            J_left, sides_left = objective.value(parameters), sides()
+            J_left, sides_left = objective.value(parameters).J, sides()
             at_kinks[i] = not np.array_equal(sides_left, sides_right)
             if not at_kinks[i]:
                 break
         theta[i] = here
         slope[i] = (J_right - J_left) / (right - left)
-    return _Reference(objective.value(parameters), slope, at_kinks)
+    return _Reference(objective.value(parameters).J, slope, at_kinks)
 
 
 def _sides(problem: _Problem) -> Callable[[], NDArray[np.bool_]]:

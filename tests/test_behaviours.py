@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import skdnn._training
+import skdnn.fit.training
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from tests.small import CASES, SCORE, X, classes_of, plain, weights_of
 
@@ -334,7 +334,7 @@ def test_too_few_rows_to_hold_out_are_refused_where_the_incumbent_does(n):
 
 def interrupt(monkeypatch, at_call):
     """Raise KeyboardInterrupt as Ctrl-C would, at this gradient."""
-    differentiate, calls = skdnn._objective.Objective.differentiate, []
+    differentiate, calls = skdnn.fit.objective.Objective.differentiate, []
 
     def interrupted(self, *args):
         calls.append(None)
@@ -342,7 +342,7 @@ def interrupt(monkeypatch, at_call):
             raise KeyboardInterrupt
         return differentiate(self, *args)
 
-    monkeypatch.setattr(skdnn._objective.Objective, "differentiate", interrupted)
+    monkeypatch.setattr(skdnn.fit.objective.Objective, "differentiate", interrupted)
 
 
 @pytest.mark.parametrize("solver", ["gd", "sgd", "adam"])

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdnn import Checkpoint, DNNClassifier, DNNRegressor
-from skdnn._training import State
+from skdnn.fit.training import State
 from skdnn.checkpoint import SCALARS
 from tests.small import weights_of
 

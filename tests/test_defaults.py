@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
-from skdnn._objective import HeldOut, Rows
+from skdnn.fit.objective import HeldOut, Rows
 from skdnn.losses import BinaryCrossEntropy
 from skdnn.parameters import HELD_OUT_FROM, batch_rows, n_epochs
 from skdnn.verify import gradients

@@ -7,10 +7,10 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from skdnn import DNNClassifier, DNNRegressor
-from skdnn._objective import CHUNK, Objective, Rows
-from skdnn._optimizers import Adam
-from skdnn._schedules import SCHEDULES
-from skdnn._training import Plan, State, _step
+from skdnn.fit.objective import CHUNK, Objective, Rows
+from skdnn.core.optimizers import Adam
+from skdnn.core.schedules import SCHEDULES
+from skdnn.fit.training import Plan, State, _step
 from skdnn.activations import ACTIVATIONS
 from skdnn.losses import BinaryCrossEntropy, CategoricalCrossEntropy, SquaredError
 from skdnn.network import Parameters

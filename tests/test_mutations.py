@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from skdnn import DNNClassifier, DNNRegressor, activations, losses
-from skdnn._objective import Objective
+from skdnn.fit.objective import Objective
 from skdnn.verify import check_gradients
 from tests import test_core_equals_paper as core
 from tests.test_paper import network
@@ -20,7 +20,7 @@ N = 12
 def patched_backward(monkeypatch, broken):
     """Put `broken(backward, parameters, at, gradient)` in the place of `backward`."""
     sound = core.backward
-    for module in ("skdnn._objective", "tests.test_core_equals_paper"):
+    for module in ("skdnn.fit.objective", "tests.test_core_equals_paper"):
         monkeypatch.setattr(
             f"{module}.backward",
             lambda parameters, at, gradient: broken(sound, parameters, at, gradient),

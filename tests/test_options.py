@@ -6,7 +6,7 @@ from scipy.special import ndtr
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
-from skdnn._objective import draw_dropout
+from skdnn.fit.objective import draw_dropout
 from skdnn.activations import ACTIVATIONS
 from skdnn.losses import SquaredError
 from skdnn.network import Parameters, Workspace, backward, forward

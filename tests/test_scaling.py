@@ -6,7 +6,7 @@ import scipy.sparse
 from numpy.testing import assert_allclose
 
 from skdnn import DNNBinaryClassifier, DNNRegressor
-from skdnn._scaling import SCALERS
+from skdnn.inputs import SCALERS
 
 rng = np.random.default_rng(0)
 N = 80

@@ -8,7 +8,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from skdnn import DNNRegressor, _threads
-from skdnn._threads import one_thread_if_small
+from skdnn.fit.threads import one_thread_if_small
 
 SMALL, LARGE = ((10, 20, 1), 200), ((512, 512, 512, 10), 1024)
 

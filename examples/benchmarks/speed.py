@@ -310,8 +310,8 @@ def start_and_memory() -> None:
 
 def profile(index: int) -> None:
     """Print where the time of a step goes, part by part, each timed by itself."""
-    from skdnn._objective import Objective
-    from skdnn._optimizers import Adam
+    from skdnn.fit.objective import Objective
+    from skdnn.core.optimizers import Adam
     from skdnn.network import forward
 
     work = WORKLOADS[index]

@@ -96,7 +96,7 @@ class Objective:
     def gradient(self) -> Parameters:
         """Where `differentiate` writes dW and db."""
         parameters = self.network.parameters
-        return parameters.like(np.empty_like(parameters.theta))
+        return parameters.like(np.empty(len(parameters.theta), self.dtype))
 
     @cached_property
     def _part(self) -> Parameters:

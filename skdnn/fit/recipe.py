@@ -150,6 +150,8 @@ class Recipe:
         Whether the search is followed by them.
     n_estimators : int
         How many networks are fitted.
+    seed : int or None
+        What all that was drawn at random came from.
     best_epoch, n_epochs : list of int
         Of every network that was fitted: the epoch that was the best of the search, or its
         last, and those of the last stage.
@@ -176,6 +178,7 @@ class Recipe:
     calibrate: bool
     refit: bool
     n_estimators: int
+    seed: int | None = None
     best_epoch: list[int] = field(default_factory=list)
     n_epochs: list[int] = field(default_factory=list)
     refitted: list[bool] = field(default_factory=list)
@@ -247,6 +250,19 @@ class Recipe:
         name = "constant" if constant.power_t is None else recipe.learning_rate
         return replace(recipe, max_epochs=1, learning_rate=name, search=constant)
 
+    def random_states(self) -> list[int]:
+        """Return what `random_state` is for each of several networks."""
+        drawn = np.random.default_rng(self.seed).integers(2**31 - 1, size=self.n_estimators)
+        return [int(state) for state in drawn]
+
+    def seeds(self) -> list[int]:
+        """Return the seed of each network: of its first weights, order and held-out rows."""
+        if self.n_estimators == 1:
+            return [self.seed or 0]
+        return [
+            int(np.random.RandomState(state).randint(2**31 - 1)) for state in self.random_states()
+        ]
+
     def asdict(self) -> dict[str, Any]:
         """Return the fields as numbers, texts and lists.
 
@@ -311,10 +327,17 @@ class Recipe:
         if problem.earlier is not None:
             state = problem.earlier.copy()
         else:
-            state = State(template.like(np.empty_like(template.theta)), None, seed)
+            theta = np.empty(len(template.theta), template.theta.dtype)
+            state = State(template.like(theta), None, seed)
             self._initialize(state.parameters, problem.network.activations, seed)
         self.equip(state, template.theta.dtype)
         state.begin()
+        return state
+
+    def restore(self, kept: dict[str, Any], problem: Problem) -> State:
+        """Return a state that was saved, to go on from in the same fit."""
+        state = State.of_plain(kept, problem.network.parameters)
+        self.equip(state, problem.network.parameters.theta.dtype)
         return state
 
     def equip(self, state: State, dtype: Any) -> None:

@@ -91,24 +91,22 @@ class State:
         """Return a state that goes on from here and leaves this one as it is."""
         return deepcopy(self)
 
-    def snapshot(self) -> Callable[[], None]:
-        """Return how to undo what training does from here on.
+    def branch(self) -> tuple[State, Callable[[], None]]:
+        """Return a state that goes on from here, and how to come back.
 
-        What the optimiser remembers is not copied: if it is undone it starts anew.
+        The curves grow in place, and so does what the optimiser remembers: to copy them took
+        longer than an epoch. If it is come back the optimiser has forgotten all.
         """
-        scalars = {name: getattr(self, name) for name in SCALARS}
         lengths = {name: len(curve) for name, curve in vars(self.curves).items()}
-        theta = self.parameters.theta.copy()
-        average = None if self.average is None else self.average.copy()
 
-        def undo() -> None:
-            vars(self).update(scalars)
+        def come_back() -> None:
             for name, length in lengths.items():
                 del getattr(self.curves, name)[length:]
-            self.parameters.theta[...] = theta
-            self.average, self.optimizer = average, None
+            self.optimizer = None
 
-        return undo
+        average = None if self.average is None else self.average.copy()
+        parameters = self.parameters.like(self.parameters.theta.copy())
+        return replace(self, parameters=parameters, average=average), come_back
 
     def scores(self) -> list[float]:
         """Return the validation scores of this fit's epochs."""
@@ -388,7 +386,9 @@ def _all_finite(theta: Array) -> bool:
 
 def _interrupted(state: State, plan: Plan) -> None:
     state.end = End.INTERRUPTED
-    what = "the network that was found before" if plan.has_fallback else "what was learnt until then"
+    what = (
+        "the network that was found before" if plan.has_fallback else "what was learnt until then"
+    )
     warnings.warn(
         f"Training was interrupted by the user after epoch {state.epoch}; {what} is kept.",
         stacklevel=3,

@@ -40,9 +40,8 @@ class Saver(Protocol):
     """What a checkpoint is to a fit."""
 
     every: int
-
-    def begin(self, estimator: Any, task: Any, seed: int) -> dict[str, Any] | None:
-        """Return what there is of the same fit to go on from: "seed" and "runs"."""
+    seed: int  # of the fit
+    saved: list[list[dict[str, Any]]]  # the states of its networks, to go on from
 
     def save(self, runs: list[Stages], complete: bool) -> None:
         """Write down where all networks are."""
@@ -88,14 +87,14 @@ class Run:
         self.stages, self.watch, self.task = stages, watch, task
         self.seed = stages.seed
         self._name = ""
-        self._data: dict[str, Any] = {}
+        self._numbers: NDArray[Any] | None = None
         self._epoch: Any = None
 
     def enter(self, state: State, name: str, numbers: NDArray[Any] | None) -> State:
         """Begin a stage, whose epochs have a name and are on rows of some numbers."""
         state = self.stages.enter(state)
         if self.watch is not None:
-            self._name, self._data = name, self.watch.data.of(numbers)
+            self._name, self._numbers = name, numbers
             self.watch.save()
         return state
 
@@ -103,13 +102,15 @@ class Run:
         """Tell that an epoch begins."""
         if self.watch is not None:
             self._epoch = self.task.subcontext(task_name=self._name)
-            self.watch.begin(self._epoch, self._data)
+            self.watch.begin(self._epoch, self._numbers)
 
     def after_epoch(self, state: State) -> bool:
         """Tell that an epoch is complete; return whether to stop."""
         if self.watch is None:
             return False
-        stops = self.watch.end(self._epoch, self._data, [Found(state)])
+        search = self.stages.states[0] if len(self.stages.states) > 1 else None
+        found = Found(state, self._numbers, search)
+        stops = self.watch.end(self._epoch, self._numbers, found)
         if not stops:  # a stop is not undone by going on from here
             self.watch.save(state.epoch)
         return stops or self.watch.stop.is_set()
@@ -117,7 +118,7 @@ class Run:
     def begin(self) -> None:
         """Tell that one of several networks begins."""
         if self.watch is not None:
-            self.watch.begin(self.task, self.watch.data.of(None))
+            self.watch.begin(self.task, None)
 
     def stop_all(self) -> None:
         """Have every network of the fit end after its epoch."""
@@ -128,7 +129,7 @@ class Run:
         """Tell that one of several networks is found; return whether to stop there."""
         if self.watch is None:
             return False
-        return self.watch.end(self.task, self.watch.data.of(None), [found])
+        return self.watch.end(self.task, None, found)
 
 
 class Watch:
@@ -140,18 +141,14 @@ class Watch:
         Supports scikit-learn's callbacks.
     data : Watched
         What they are told about.
-    describe : callable
-        Returns the attributes of an estimator that is fitted as far as was found.
     n_networks : int
         How many there are.
     max_epochs : int
         Of one network, over all stages.
     """
 
-    def __init__(
-        self, estimator: Any, data: Watched, describe: Describe, n_networks: int, max_epochs: int
-    ) -> None:
-        self.estimator, self.data, self.describe = estimator, data, describe
+    def __init__(self, estimator: Any, data: Watched, n_networks: int, max_epochs: int) -> None:
+        self.estimator, self.data = estimator, data
         self.several, self.max_epochs = n_networks > 1, max_epochs
         self.runs: list[Stages] = []
         self.stop = Event()
@@ -162,25 +159,28 @@ class Watch:
         )
         callbacks = getattr(estimator, "_skl_callbacks", [])
         self.is_watched = bool(callbacks)
-        self.savers: list[Saver] = [c for c in callbacks if hasattr(c, "save")]
+        self.savers: list[Saver] = []
 
     def resume(self, task: Any, seed: int) -> tuple[int, list[list[dict[str, Any]]]]:
         """Return the seed of the fit and the saved states of its networks, in plain values."""
-        saved = [saver.begin(self.estimator, task, seed) for saver in self.savers]
-        for kept in saved:
-            if kept is not None:
-                return kept["seed"], kept["runs"]
-        return seed, []
+        for callback in getattr(self.estimator, "_skl_callbacks", []):
+            if hasattr(callback, "begin"):
+                self.savers.append(callback.begin(self.estimator, task, seed))
+        saved = [saver for saver in self.savers if saver.saved]
+        return (saved[0].seed, saved[0].saved) if saved else (seed, [])
 
-    def open(self, runs: list[Stages]) -> list[Run]:
-        """Begin the fit of networks, which may be fitted in any order."""
-        self.runs = runs
+    def open(self, runs: list[Stages], describe: Describe) -> list[Run]:
+        """Begin the fit of networks, which may be fitted in any order.
+
+        `describe` returns the attributes of an estimator that is fitted as far as was found.
+        """
+        self.runs, self.describe = runs, describe
         if not self.is_watched:
             return [Run(stages) for stages in runs]
         left = [self.max_epochs - sum(state.epoch for state in run.saved) for run in runs]
         if not self.several:
             self.root.max_subtasks = left[0]
-        self.begin(self.root, self.data.of(None))
+        self.begin(self.root, None)
         if not self.several:
             return [Run(runs[0], self, self.root)]
         tasks = [
@@ -199,17 +199,17 @@ class Watch:
             # An interrupt may have come within an epoch, which is then to be done anew.
             self.save(complete=True)
 
-    def begin(self, task: Any, data: dict[str, Any]) -> None:
-        """Say that a task begins."""
-        task.call_on_fit_task_begin(estimator=self.estimator, **data)
+    def begin(self, task: Any, numbers: NDArray[Any] | None) -> None:
+        """Say that a task on rows of some numbers begins."""
+        task.call_on_fit_task_begin(estimator=self.estimator, **self.data.of(numbers))
 
-    def end(self, task: Any, data: dict[str, Any], found: list[Found]) -> bool:
-        """Say that a task ended, with what was found; return whether to stop."""
+    def end(self, task: Any, numbers: NDArray[Any] | None, found: Found) -> bool:
+        """Say that it ended, with what was found of a network; return whether to stop."""
         return bool(
             task.call_on_fit_task_end(
                 estimator=self.estimator,
-                **data,
-                reconstruction_attributes=lambda: self.describe(found),
+                **self.data.of(numbers),
+                reconstruction_attributes=lambda: self.describe([found]),
             )
         )
 
