@@ -174,7 +174,8 @@ class Saver:
 
     def __init__(self, checkpoint: Checkpoint, identity: dict[str, Any], seed: int) -> None:
         self.checkpoint, self.identity, self.every = checkpoint, identity, checkpoint.every
-        self.seed, self.saved, self._is_complete = seed, [], False
+        self.seed, self._is_complete = seed, False
+        self.saved: list[list[dict[str, Any]]] = []
         if Path(checkpoint.path).exists():
             self._resume()
         self._where = _where(self.saved)

@@ -231,10 +231,11 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         if isinstance(scoring, str) and scoring == "loss":
             return None
         data = task.data if task.given is None else task.given
-        y, w = (a if a is None or numbers is None else a[numbers] for a in (data.y, data.w))
+        chosen: Any = slice(None) if numbers is None else numbers
+        y, w = data.y[chosen], None if data.w is None else data.w[chosen]
         if scoring is None:
             return lambda parameters, Z: task.targets.score(y, np.ascontiguousarray(Z.T), w)
-        X = data.X if numbers is None else data.X[numbers]
+        X = data.X[chosen]
         scorer, fitted = check_scoring(self, scoring), clone(self)
         kwargs = {} if w is None else {"sample_weight": w}
 
@@ -249,7 +250,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
     # What is kept of a fit: attributes are set in `_keep`, and nowhere else
 
     def _keep(self, attributes: dict[str, Any]) -> Self:
-        vars(self).update(attributes)
+        self.__dict__.update(attributes)
         return self
 
     def _attributes(

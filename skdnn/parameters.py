@@ -456,9 +456,9 @@ class Common:
         default=None,
         rule=[None, Integral],
         doc="""int or None
-        How many of several networks to fit at once, by joblib: in processes, or in threads if
-        callbacks are set. None is 1 unless a ``joblib.parallel_config`` says otherwise, -1
-        all processors. It does not change what is found.""",
+        How many of several networks to fit at once, each in a process of joblib's. None is 1
+        unless a ``joblib.parallel_config`` says otherwise, -1 all processors. It does not
+        change what is found. With callbacks set they are fitted one after the other.""",
     )
     precision: str | None = param(
         default="auto",

@@ -62,7 +62,7 @@ class Targets:
         """Return how to weigh rows, learnt from the y of a fit."""
         return lambda y, w: w
 
-    def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, Array | None]:
+    def encode(self, y: NDArray[Any], dtype: Any) -> tuple[NDArray[Any], Array | None]:
         """Return the targets as :class:`~skdnn.fit.rows.Rows` takes them: Y and its table."""
         raise NotImplementedError
 
@@ -355,7 +355,7 @@ class Classes(Labelled):
     def learn(cls, classes: NDArray[Any], smoothing: float = 0.0) -> Self:
         return cls(CategoricalCrossEntropy(), len(classes), classes, smoothing)
 
-    def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, Array]:
+    def encode(self, y: NDArray[Any], dtype: Any) -> tuple[NDArray[Any], Array]:
         m, s = len(self.classes), self.smoothing
         table = (1.0 - s) * np.eye(m, dtype=dtype) + s / m
         return self.labels(y), table.astype(dtype)
@@ -378,7 +378,7 @@ KINDS: dict[str, type[Targets]] = {
 }
 
 
-def balanced(counts: Array) -> Array:
+def balanced(counts: NDArray[Any]) -> Array:
     """Return the factors that make the classes that occur weigh the same, mean 1."""
     share = counts * np.count_nonzero(counts) / counts.sum()
     return np.divide(1.0, share, out=np.zeros_like(share), where=share > 0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from skdnn.core.activations import Activation, Array
+from skdnn.core.activations import Array
 
 
 class Inputs:
@@ -58,7 +58,7 @@ class Workspace:
     def __init__(
         self,
         sizes: Sequence[int],
-        g: Sequence[Activation | None],
+        g: Sequence[Any],
         N: int,
         dtype: Any,
         backward: bool = True,

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from skdnn.core.activations import ACTIVATIONS, Activation, Array
+from skdnn.core.activations import ACTIVATIONS, Array
 from skdnn.core.losses import Loss
 from skdnn.core.memory import Pass, Workspace
 
@@ -152,7 +152,7 @@ class Network:
         self.loss = loss
 
     @property
-    def g(self) -> list[Activation | None]:
+    def g(self) -> list[Any]:
         """The activations of layers 0..L-1; the input has none."""
         return [None, *(ACTIVATIONS[name] for name in self.activations)]
 

@@ -158,7 +158,7 @@ class Objective:
     def epoch(
         self,
         parameters: Parameters,
-        order: Array | None,
+        order: Any,
         rng: np.random.Generator,
         step: Callable[[int], None],
     ) -> Cost:
@@ -172,7 +172,7 @@ class Objective:
         total: Any = 0.0
         for first in range(0, self.n, self.block):
             block = slice(first, min(first + self.block, self.n))
-            rows: Rows | Batches = self.batches
+            rows: Any = self.batches
             if order is not None:
                 rows = self.batches.take(order[block])
             elif self.keeps_outputs:

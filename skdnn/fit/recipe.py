@@ -12,7 +12,7 @@ from math import ceil, log2
 from typing import Any, Self
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
@@ -98,18 +98,21 @@ def fit_networks(recipe: Recipe, problem: Problem, runs: list[Run], n_jobs: Any)
     if len(runs) == 1:
         return [fit_network(recipe, problem, runs[0])]
     found: list[Found] = []
-    watched = runs[0].watch is not None
-    parallel = Parallel(n_jobs, return_as="generator", require="sharedmem" if watched else None)
+    # Callbacks live in this process, and threads in one took 50 times as long as one.
+    one_by_one = runs[0].watch is not None or effective_n_jobs(n_jobs) == 1
+    calls = (delayed(_fit_task)(recipe, problem, run) for run in runs)
     try:
-        for one, stops in parallel(delayed(_fit_task)(recipe, problem, run) for run in runs):
+        for one, stops in (
+            (call(*args) for call, args, _ in calls)
+            if one_by_one
+            else Parallel(n_jobs, return_as="generator")(calls)
+        ):
             found.append(one)
             if stops or one.state.end is End.INTERRUPTED:
                 break
     except KeyboardInterrupt:
         if not found:
             raise
-    finally:
-        runs[0].stop_all()
     return found
 
 

@@ -36,7 +36,7 @@ class Rows:
     def __init__(
         self,
         X: Any,
-        Y: Array,
+        Y: Any,
         w: Array | None,
         table: Array | None = None,
         X1: Array | None = None,
@@ -86,7 +86,7 @@ class Rows:
         part._inputs, part._labels = self._inputs[rows], self._labels[rows]
         return part
 
-    def only(self, numbers: Array) -> Rows:
+    def only(self, numbers: Any) -> Rows:
         """Return a copy of the rows of the given numbers."""
         w = None if self.w is None else self.w[numbers]
         if self.X1 is None:
@@ -96,7 +96,7 @@ class Rows:
             X = X1[:, 1:]
         return Rows(X, self.Y[numbers], w, self.table, X1, self.origin, self.prepare)
 
-    def gather(self, numbers: Array, room: Rows | None) -> Rows:
+    def gather(self, numbers: Any, room: Any) -> Rows:
         """Return the rows of the given numbers, in memory made by `room`."""
         if room is None:
             return self.only(numbers)
@@ -142,17 +142,17 @@ class Batches:
         Which of them; all by default.
     """
 
-    def __init__(self, rows: Rows, numbers: Array | None = None) -> None:
+    def __init__(self, rows: Rows, numbers: Any = None) -> None:
         self.rows, self.numbers = rows, numbers
         w = rows.w if rows.w is None or numbers is None else rows.w[numbers]
         self.n = len(rows) if numbers is None else len(numbers)
         self.weight = float(self.n if w is None else np.sum(w, dtype=np.float64))
-        self._rooms: dict[int, Rows | None] = {}
+        self._rooms: dict[int, Any] = {}
 
     def __len__(self) -> int:
         return self.n
 
-    def take(self, order: Array) -> Rows:
+    def take(self, order: Any) -> Rows:
         """Return the given ones, gathered into memory that the next call uses again."""
         numbers = order if self.numbers is None else self.numbers[order]
         return self.rows.gather(numbers, self._room(len(order)))
@@ -168,10 +168,11 @@ class Batches:
         """Make the given ones A[0] of a pass and return their Y and w."""
         return self.part(rows).load(at, slice(0, at.N))
 
-    def _room(self, n: int) -> Rows | None:
+    def _room(self, n: int) -> Any:
         """Return memory for n rows; fewer have a part of it."""
         if n not in self._rooms:
-            largest = self._rooms[max(self._rooms)] if self._rooms else None
-            fits = largest is not None and n < len(largest)
-            self._rooms[n] = largest.part(slice(0, n)) if fits else self.rows.room(n)
+            largest = max(self._rooms, default=0)
+            fits = n < largest and self._rooms[largest] is not None
+            room = self._rooms[largest].part(slice(0, n)) if fits else self.rows.room(n)
+            self._rooms[n] = room
         return self._rooms[n]

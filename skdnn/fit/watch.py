@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import Event, Lock
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -113,17 +112,12 @@ class Run:
         stops = self.watch.end(self._epoch, self._numbers, found)
         if not stops:  # a stop is not undone by going on from here
             self.watch.save(state.epoch)
-        return stops or self.watch.stop.is_set()
+        return stops
 
     def begin(self) -> None:
         """Tell that one of several networks begins."""
         if self.watch is not None:
             self.watch.begin(self.task, None)
-
-    def stop_all(self) -> None:
-        """Have every network of the fit end after its epoch."""
-        if self.watch is not None:
-            self.watch.stop.set()
 
     def end(self, found: Found) -> bool:
         """Tell that one of several networks is found; return whether to stop there."""
@@ -151,8 +145,6 @@ class Watch:
         self.estimator, self.data = estimator, data
         self.several, self.max_epochs = n_networks > 1, max_epochs
         self.runs: list[Stages] = []
-        self.stop = Event()
-        self._lock = Lock()
         self.root = estimator._init_callback_context(
             max_subtasks=n_networks if self.several else max_epochs,
             sequential_subtasks=not self.several,
@@ -170,7 +162,7 @@ class Watch:
         return (saved[0].seed, saved[0].saved) if saved else (seed, [])
 
     def open(self, runs: list[Stages], describe: Describe) -> list[Run]:
-        """Begin the fit of networks, which may be fitted in any order.
+        """Begin the fit of networks.
 
         `describe` returns the attributes of an estimator that is fitted as far as was found.
         """
@@ -217,5 +209,4 @@ class Watch:
         """Have the checkpoints write down where the fit is, those whose turn it is."""
         for saver in self.savers:
             if complete or epoch % saver.every == 0:
-                with self._lock:
-                    saver.save(self.runs, complete)
+                saver.save(self.runs, complete)
