@@ -36,7 +36,7 @@ class Data:
         float32 or float64.
     y : ndarray of shape (n,) or (n, n_outputs)
         Targets.
-    w : float64 ndarray of shape (n,) or None
+    sample_weight : float64 ndarray of shape (n,) or None
         Weights, >= 0 and not all 0.
     names : ndarray of str or None
         The columns' names.
@@ -46,9 +46,21 @@ class Data:
 
     X: Any
     y: NDArray[Any]
-    w: Array | None
+    sample_weight: Array | None
     names: NDArray[Any] | None
     given: Any
+
+    @property
+    def w(self) -> Array | None:
+        """The weights in a unit in which the largest is in [1, 2): only ratios matter."""
+        if self.sample_weight is None:
+            return None
+        return self.sample_weight / power_of_two(self.sample_weight)
+
+
+def power_of_two(w: Array) -> float:
+    """Return the largest power of 2 that is not above the largest weight."""
+    return float(2.0 ** np.floor(np.log2(np.max(w))))
 
 
 def read(

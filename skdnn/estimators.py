@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
@@ -22,7 +21,6 @@ from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES
 from skdnn.core.network import Parameters
 from skdnn.door import Data, read, read_inputs, read_targets
-from skdnn.fit.judge import Score
 from skdnn.fit.recipe import Problem, Recipe, fit_networks
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Run, Stages, Watch, Watched
@@ -38,6 +36,7 @@ from skdnn.parameters import (
     plain_values,
     resolve,
 )
+from skdnn.scoring import make_score
 from skdnn.targets import Classes, Labelled, LabelSets, Numbers, Targets, TwoClasses
 from skdnn.task import Task
 from skdnn.version import __version__
@@ -148,6 +147,12 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         given = None
         if X_val is not None:
             given = read(self, X_val, y_val, sample_weight_val, "_val", beside=data)
+        return self._fit(data, given, model, earlier)
+
+    @np.errstate(all="ignore")
+    def _fit(
+        self, data: Data, given: Data | None, model: Model | None, earlier: State | None
+    ) -> Self:
         targets = self._targets(data, model)
         for rows in (data, given):
             if rows is not None:
@@ -155,10 +160,17 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         if earlier is not None:
             targets.check_complete(data.y)
         task = Task.of(self, data, given, targets, model, earlier)
-        settings = self._settings(data)
-        recipe = Recipe.of(settings, data.w, len(data.y), given is not None, data.X.dtype)
-        problem = task.problem(recipe, lambda numbers: self._score_of(task, recipe, numbers))
-        watched = Watched(data.given, data.y, data.w)
+        n, n_rows = len(data.y), len(task.counted)
+        settings = self._settings(n, n_rows)
+        recipe = Recipe.of(settings, n, n_rows, len(task.spare), given is not None, data.X.dtype)
+
+        def fitted(model: Model) -> Any:
+            return clone(self)._keep({"_model": model, **self._shape(task, None)})
+
+        problem = task.problem(
+            recipe, lambda numbers: make_score(task, settings.scoring, fitted, numbers)
+        )
+        watched = Watched(data.given, data.y, data.sample_weight)
         watch = Watch(self, watched, recipe.n_estimators, recipe.most_epochs)
         seed, saved = watch.resume(task, self._draw_seed() if earlier is None else earlier.seed)
         recipe = replace(recipe, seed=seed)
@@ -175,6 +187,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         watch.close(attributes)
         return self._keep(attributes)
 
+    @np.errstate(all="ignore")
     def _partial_fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, classes: ArrayLike | None
     ) -> Self:
@@ -186,9 +199,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         targets = self._targets(data, model, classes)
         targets.check(data.y)
         task = Task.of(self, data, None, targets, model)
-        recipe = Recipe.of_partial_fit(
-            self._settings(data, partial=True), data.w, len(data.y), data.X.dtype
-        )
+        n, n_rows = len(data.y), len(task.counted)
+        settings = self._settings(n, n_rows, partial=True)
+        recipe = Recipe.of_partial_fit(settings, n, n_rows, data.X.dtype)
         problem = task.problem(recipe)
         earlier = recipe.start(problem, self._draw_seed()) if state is None else state
         state, come_back = earlier.branch()
@@ -210,11 +223,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             return self._learn_targets(data, classes)
         return self._renew_targets(model.targets, classes)
 
-    def _settings(self, data: Data, partial: bool = False) -> Settings:
-        """Return the parameters for rows, every "auto" resolved."""
-        n = len(data.y) if data.w is None else int(np.count_nonzero(data.w))
-        values = vars(resolve(self, n)).copy()
-        values["max_iter"] = resolve(self, len(data.y)).max_iter
+    def _settings(self, n: int, n_rows: int, partial: bool = False) -> Settings:
+        """Return the parameters for n rows, n_rows of weight > 0, every "auto" resolved."""
+        values = vars(resolve(self, n_rows)).copy()
+        values["max_iter"] = resolve(self, n).max_iter
         values["keeps_max_iter"] = not is_auto(self.max_iter)
         values["dropout"] = dropout_rates(self)
         if partial:
@@ -224,28 +236,6 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
 
     def _draw_seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _score_of(self, task: Task, recipe: Recipe, numbers: NDArray[Any] | None) -> Score | None:
-        """Return how to score held-out rows: those of given numbers, or the user's own."""
-        scoring = recipe.settings.scoring
-        if isinstance(scoring, str) and scoring == "loss":
-            return None
-        data = task.data if task.given is None else task.given
-        chosen: Any = slice(None) if numbers is None else numbers
-        y, w = data.y[chosen], None if data.w is None else data.w[chosen]
-        if scoring is None:
-            return lambda parameters, Z: task.targets.score(y, np.ascontiguousarray(Z.T), w)
-        X = data.X[chosen]
-        scorer, fitted = check_scoring(self, scoring), clone(self)
-        kwargs = {} if w is None else {"sample_weight": w}
-
-        def score(parameters: Parameters, Z: Array) -> float:
-            network = task.network.with_theta(parameters.theta)
-            model = Model(task.inputs, [network], task.targets)
-            fitted._keep({"_model": model, **self._shape(task, None)})
-            return float(scorer(fitted, X, y, **kwargs))
-
-        return score
 
     # What is kept of a fit: attributes are set in `_keep`, and nowhere else
 
@@ -267,6 +257,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         single too. Without a problem, in the middle of a fit, ``loss_`` is the last of the
         curve. What a warm start needs is kept for it, or if `whole`.
         """
+        if problem is None:  # training goes on, and what is described stays
+            found = [replace(one, state=one.state.light(one.state.final()).copy()) for one in found]
         model = task.model(found)
         whole = whole or self.warm_start
         states = [
@@ -366,26 +358,24 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
 
     def _alone(self, i: int) -> Self:
         """Return one of several networks as an estimator; its weights are the same."""
-        model, did = self._model, self.recipe_.asdict()
-        alone = {k: [v[i]] if isinstance(v, list) else v for k, v in did.items()}
-        each = {k: v[i] for k, v in vars(self).items() if k in RECORDED and isinstance(v, list)}
-        return (
-            clone(self)
-            .set_params(n_estimators=1)
-            ._keep(
-                {
-                    **{
-                        k: v
-                        for k, v in vars(self).items()
-                        if k.endswith("_") or k == "_feature_names"
-                    },
-                    **each,
-                    "_model": Model(model.inputs, [model.networks[i]], model.targets),
-                    "_states": [self._states[i]],
-                    "recipe_": Recipe(**{**alone, "n_estimators": 1, "seed": self._states[i].seed}),
-                }
-            )
-        )
+        model, recipe, kept = self._model, self.recipe_, vars(self)
+        state, did = self._states[i], recipe.asdict()
+        alone = {
+            name: [value[i]] if isinstance(value, list) else value for name, value in did.items()
+        }
+        attributes = {name: kept[name] for name in kept if name.endswith("_")}
+        attributes |= {name: kept[name][i] for name in RECORDED if isinstance(kept[name], list)}
+        attributes |= {
+            "_model": Model(model.inputs, [model.networks[i]], model.targets),
+            "_states": [state],
+            "_feature_names": self._feature_names,
+            "recipe_": Recipe(**{**alone, "n_estimators": 1, "seed": state.seed}),
+            "loss_": self._losses[i],
+            "_losses": [self._losses[i]],
+            "n_iter_": recipe.n_epochs[i],
+        }
+        one = clone(self).set_params(n_estimators=1, random_state=recipe.random_states()[i])
+        return one._keep(attributes)
 
     # Views of the one flat vector
 
@@ -472,7 +462,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             or self._feature_names is not None
         ):
             return False
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             return bool(np.isfinite(np.sum(X)))
 
     def _can_partial_fit(self) -> bool:
@@ -491,6 +481,20 @@ def _check_together(X_val: Any, y_val: Any) -> None:
     if (X_val is None) != (y_val is None):
         missing = "y_val" if y_val is None else "X_val"
         raise ValueError(f"X_val and y_val must be given together; {missing} is None.")
+
+
+def _warn_if_rounded(data: Data) -> None:
+    """Warn where predictions in the type of X cannot tell targets apart."""
+    low, high = data.y.min(axis=0), data.y.max(axis=0)
+    step = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(data.X.dtype))
+    if np.any((step > 0.01 * (high - low)) & (high > low)):
+        warnings.warn(
+            f"Predictions are {data.X.dtype.name}, as X is, and too coarse for y, which spreads"
+            f" over {np.min(high - low):.3g} around {np.max(high):.3g}: pass X as float64, or"
+            " subtract a constant from y.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _recorded(found: Found, early_stopping: bool) -> dict[str, Any]:
@@ -572,6 +576,7 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         return y
 
     def _learn_targets(self, data: Data, classes: ArrayLike | None) -> Targets:
+        _warn_if_rounded(data)
         return Numbers.learn(data.y, data.w, self._loss(), self.scale_target)
 
     def _renew_targets(self, targets: Targets, classes: ArrayLike | None) -> Targets:

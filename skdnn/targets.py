@@ -55,6 +55,10 @@ class Targets:
         """Refuse a later y that does not suit the first."""
         raise NotImplementedError
 
+    def missing(self, y: NDArray[Any]) -> list[Any]:
+        """Return the classes that no row of y has."""
+        return []
+
     def check_complete(self, y: NDArray[Any]) -> None:
         """Refuse a y that lacks what the fit that a warm start goes on from had."""
 
@@ -66,8 +70,8 @@ class Targets:
         """Return the targets as :class:`~skdnn.fit.rows.Rows` takes them: Y and its table."""
         raise NotImplementedError
 
-    def strata(self, y: NDArray[Any], n_held_out: int) -> NDArray[Any] | None:
-        """Return the classes to stratify rows by, if so many of them can be held out."""
+    def strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        """Return the class of every row, where it has one."""
         return None
 
     def decode(self, Z: Array) -> NDArray[Any]:
@@ -122,7 +126,13 @@ class Numbers(Targets):
         counted = Y if w is None else Y[w > 0]
         is_constant = counted.min(axis=0) == counted.max(axis=0)
         center = np.where(is_constant, counted[0], center)
-        return cls(loss, Y.shape[1], center, np.where(is_constant, 0.0, scale))
+        scale = np.where(is_constant, 0.0, scale)
+        if not np.all(np.isfinite(scale**loss.degree)):
+            raise ValueError(
+                f"y must not spread so far that its loss is beyond float64; it has a deviation of"
+                f" {scale.max():.3g}. Divide y by a constant."
+            )
+        return cls(loss, Y.shape[1], center, scale)
 
     @property
     def unit(self) -> Any:
@@ -149,7 +159,13 @@ class Numbers(Targets):
                 Y = (Y - self.center) / positive(self.scale)
             else:
                 Y = Y / positive(np.where(self.scale > 0, self.scale, self.center))
-        return Y.astype(dtype, copy=False), None
+        encoded = Y.astype(dtype, copy=False)
+        if not np.all(np.isfinite(encoded)):
+            raise ValueError(
+                f"y must fit into {np.dtype(dtype).name}, the type of X, if it is not scaled; its"
+                f" largest entry is {np.max(np.abs(Y)):.3g}."
+            )
+        return encoded, None
 
     def decode(self, Z: Array) -> Array:
         A = np.empty_like(Z)
@@ -203,12 +219,14 @@ class Labelled(Targets):
                 f" {unknown.tolist()} besides."
             )
 
+    def missing(self, y: NDArray[Any]) -> list[Any]:
+        return np.setdiff1d(self.classes, y).tolist()
+
     def check_complete(self, y: NDArray[Any]) -> None:
-        missing = np.setdiff1d(self.classes, y)
-        if len(missing):
+        if missing := self.missing(y):
             raise ValueError(
                 "y must hold every class of the earlier fit that warm_start=True goes on from,"
-                f" {self.classes.tolist()}; it has none of {missing.tolist()}."
+                f" {self.classes.tolist()}; it has none of {missing}."
             )
 
     def labels(self, y: NDArray[Any]) -> NDArray[np.intp]:
@@ -230,10 +248,8 @@ class Labelled(Targets):
             )
         return lambda y, w: times(factors[self.labels(y)], w)
 
-    def strata(self, y: NDArray[Any], n_held_out: int) -> NDArray[Any] | None:
-        counts = np.unique(y, return_counts=True)[1]
-        possible = counts.min() >= 2 and min(n_held_out, len(y) - n_held_out) >= len(counts)
-        return y if possible else None
+    def strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        return self.labels(y)
 
     def score(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
         return float(accuracy_score(y, self.decode(Z), sample_weight=w))
@@ -309,8 +325,8 @@ class LabelSets(Labelled):
                 f"y must have the {self.n_outputs} labels of the first fit; got {y.shape[1]}."
             )
 
-    def check_complete(self, y: NDArray[Any]) -> None:
-        """Accept any: a label need not occur."""
+    def missing(self, y: NDArray[Any]) -> list[Any]:
+        return []
 
     def weigher(self, class_weight: Any, y: NDArray[Any], w: Array | None) -> Weigh:
         if class_weight is None:
@@ -324,12 +340,12 @@ class LabelSets(Labelled):
         factors = np.array([balanced(count) for count in counts])
 
         def weigh(y: NDArray[Any], w: Array | None) -> Array:
-            each = np.take_along_axis(factors, y.T.astype(np.intp), axis=1)
-            return times(np.prod(each, axis=0), w)
+            each = np.take_along_axis(factors, y.T.astype(np.intp), axis=1).T
+            return each if w is None else each * w[:, None]
 
         return weigh
 
-    def strata(self, y: NDArray[Any], n_held_out: int) -> None:
+    def strata(self, y: NDArray[Any]) -> None:
         return None
 
     def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:

@@ -66,9 +66,11 @@ def initialize(parameters: Parameters, names: list[str], rng: np.random.Generato
     """
     for b in parameters.b[1:]:
         b.fill(0.0)
-    for W, b, name in zip(parameters.W[1:], parameters.b[1:], names, strict=True):
+    for l, (W, b, name) in enumerate(
+        zip(parameters.W[1:], parameters.b[1:], names, strict=True), start=1
+    ):
         if name == "spread":
-            spread(W, b, rng, last=W is parameters.W[-1])
+            spread(W, b, rng, depth=l, last=W is parameters.W[-1])
             continue
         family, shape = name.split("_")
         fan_out, fan_in = W.shape
@@ -80,15 +82,17 @@ def initialize(parameters: Parameters, names: list[str], rng: np.random.Generato
             W[...] = rng.uniform(-bound, bound, W.shape)
 
 
-def spread(W: Array, b: Array, rng: np.random.Generator, last: bool) -> None:
-    """Fill a layer so that the kinks of its units lie all over the data; the last with 0.
+def spread(W: Array, b: Array, rng: np.random.Generator, depth: int, last: bool) -> None:
+    """Fill layer `depth` so that its units' kinks lie all over the data; the last with 0.
 
     LeCun's variance keeps z of unit variance where the inputs have it, and biases of
-    deviation 1/2 move each unit's kink away from the origin. An output of 0 is where
-    training starts from.
+    deviation 1/2 move each unit's kink away from the origin. From the third layer on it is
+    He's: LeCun's halves what goes through a layer of relu, of which two are as many as do no
+    harm. An output of 0 is where training starts from.
     """
     if last:
         W.fill(0.0)
         return
-    W[...] = rng.normal(0.0, W.shape[1] ** -0.5, W.shape)
+    gain = 1.0 if depth <= 2 else 2.0**0.5
+    W[...] = rng.normal(0.0, gain * W.shape[1] ** -0.5, W.shape)
     b[...] = rng.normal(0.0, 0.5, b.shape)

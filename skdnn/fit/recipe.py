@@ -6,9 +6,11 @@ resolved, and :class:`Problem` what it is applied to.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from math import ceil, log2
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +18,6 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from skdnn.core.activations import Array
 from skdnn.core.initializers import FAMILY_OF, initialize
 from skdnn.core.network import Network, Parameters
 from skdnn.core.optimizers import OPTIMIZERS, Optimizer
@@ -27,6 +28,7 @@ from skdnn.fit.rows import Batches, Rows
 from skdnn.fit.training import End, Found, Plan, State, train, train_lbfgs
 from skdnn.fit.watch import Run
 
+DEEP = 8  # from so many layers on "fan_in" divides the rate by their number too
 MARGIN = 50  # steps that n_iter_no_change="auto" grants beyond its share
 # What a refit takes more epochs by, where the best one was the last: a network that still
 # got better then has more to gain, and it is cheaper to find that out in a short search.
@@ -47,8 +49,10 @@ class Problem:
         Sizes, activations, loss and the type to train in; its weights are not used.
     unit : float or ndarray of shape (n_outputs,)
         What one unit of the loss is in that of y.
-    strata : callable
-        Returns the classes to stratify rows of given numbers by, for so many held out.
+    counted, spare : int ndarray
+        The numbers of the rows of weight > 0, and of those of them that may be held out.
+    strata : int ndarray of shape (n,) or None
+        The class of every row, where rows have one.
     score : callable
         Returns how to score the held-out rows of given numbers, or of `given` for None.
     given : Rows, optional
@@ -60,7 +64,9 @@ class Problem:
     rows: Rows
     network: Network
     unit: Any
-    strata: Callable[[NDArray[Any], int], NDArray[Any] | None]
+    counted: NDArray[np.intp]
+    spare: NDArray[np.intp]
+    strata: NDArray[np.intp] | None
     score: Callable[[NDArray[Any] | None], Score | None]
     given: Rows | None = None
     earlier: State | None = None
@@ -194,17 +200,15 @@ class Recipe:
     again: Any = field(default=None, repr=False, compare=False)  # that of the refit
 
     @classmethod
-    def of(cls, settings: Any, w: Array | None, n: int, given: bool, dtype: Any) -> Self:
-        """Return the recipe for n rows of weights w and of the given type.
+    def of(cls, settings: Any, n: int, n_rows: int, n_spare: int, given: bool, dtype: Any) -> Self:
+        """Return the recipe for n rows of the given type.
 
         Parameters
         ----------
         settings : Settings
             The estimator's parameters for these rows, as `parameters.resolve` returns them.
-        w : ndarray of shape (n,) or None
-            The weights.
-        n : int
-            The number of rows.
+        n, n_rows, n_spare : int
+            The number of rows, of those of weight > 0, and of those that may be held out.
         given : bool
             Whether the user has rows to validate on.
         dtype : dtype
@@ -215,11 +219,16 @@ class Recipe:
         ValueError
             If there are too few rows to hold some out.
         """
-        n_rows = n if w is None else int(np.count_nonzero(w))
         stops = settings.solver != "lbfgs" and settings.early_stopping
-        n_held_out = _n_held_out(settings, n_rows) if stops and not given else 0
+        n_held_out = _n_held_out(settings, n_rows, n_spare) if stops and not given else 0
         left = n_rows - n_held_out if n_held_out else n
         rate = settings.learning_rate
+        if isinstance(settings.batch_size, Integral) and int(settings.batch_size) > left:
+            warnings.warn(
+                f"batch_size={settings.batch_size} is more than the {left} training rows, and is"
+                " taken as all of them.",
+                stacklevel=2,
+            )
         search = _plan(settings, left, n, keep_best=stops)
         return cls(
             n_rows=n_rows,
@@ -240,9 +249,9 @@ class Recipe:
         )
 
     @classmethod
-    def of_partial_fit(cls, settings: Any, w: Array | None, n: int, dtype: Any) -> Self:
+    def of_partial_fit(cls, settings: Any, n: int, n_rows: int, dtype: Any) -> Self:
         """Return the recipe of one epoch, at a constant rate or that of 'invscaling'."""
-        recipe = cls.of(settings, w, n, False, dtype)
+        recipe = cls.of(settings, n, n_rows, 0, False, dtype)
         constant = replace(
             recipe.search,
             max_iter=1,
@@ -303,20 +312,11 @@ class Recipe:
     def hold_out(self, problem: Problem, seed: int) -> tuple[NDArray[Any] | None, Judge | None]:
         """Return the numbers of the rows to train on, None for all, and who judges.
 
-        What is held out is stratified by class. A row of weight 0 is no row: none would be
-        left to validate on, were they drawn.
+        What is held out is stratified by class, where there are enough rows of each.
         """
         training, held_out, rows = None, None, problem.given
         if self.n_held_out:
-            w = problem.rows.w
-            numbers = np.arange(len(problem.rows)) if w is None else np.flatnonzero(w)
-            training, held_out = train_test_split(
-                numbers,
-                test_size=self.n_held_out,
-                random_state=seed,
-                stratify=problem.strata(numbers, self.n_held_out),
-            )
-            training.sort()
+            training, held_out = _split(problem, self.n_held_out, seed)
             rows = problem.rows.only(held_out)
         if rows is None:
             return training, None
@@ -415,7 +415,7 @@ class Recipe:
         n, dtype, of = len(parameters.theta), parameters.theta.dtype, self.settings
         factors = None
         if of.layer_rates == "fan_in":
-            factors = np.ones(n, dtype)
+            factors = np.full(n, min(1.0, DEEP / (len(parameters.sizes) - 1)), dtype)
             for W in parameters.like(factors).W[1:]:
                 W /= W.shape[1] ** 0.5
         options: dict[str, tuple[Any, ...]] = {
@@ -440,8 +440,29 @@ def n_epochs(n: int) -> int:
     return 200 if steps == 1 else min(max(ceil(3000 / steps), 16), max(60, ceil(750 / steps)))
 
 
-def _n_held_out(settings: Any, n: int) -> int:
+def _split(problem: Problem, n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the numbers of the rows to train on, and those of n rows that are held out.
+
+    A class that is not trained on does not judge: a row of it goes back.
+    """
+    spare, strata, stratify = problem.spare, problem.strata, None
+    if strata is not None:
+        n_classes = len(np.unique(strata[spare]))
+        stratify = strata[spare] if min(n, len(spare) - n) >= n_classes else None
+    training, held_out = train_test_split(spare, test_size=n, random_state=seed, stratify=stratify)
+    back = np.setdiff1d(problem.counted, spare)
+    if strata is not None:
+        unseen, first = np.unique(strata[held_out], return_index=True)
+        back = np.append(back, held_out[first[~np.isin(unseen, strata[training])]])
+    training = np.sort(np.append(training, back))
+    return training, held_out[~np.isin(held_out, back)]
+
+
+def _n_held_out(settings: Any, n: int, n_spare: int) -> int:
+    """Return how many of n rows to hold out, of which n_spare may be."""
     n_held_out = ceil(settings.validation_fraction * n)
+    if n_spare < n:
+        n_held_out = min(n_held_out, n_spare // 2)
     if n_held_out < 2 or n - n_held_out < 1:
         raise ValueError(
             "The validation set is too small: validation_fraction="

@@ -290,6 +290,13 @@ def train(
         )
     if plan.keep_best and state.best_theta is not None:
         np.copyto(state.final().theta, state.best_theta)
+    elif plan.keep_best and state.epoch:
+        state.best_epoch = state.epoch
+        warnings.warn(
+            "No epoch's validation score was a number: the weights of the last epoch are kept.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _run_epoch(state: State, objective: Objective, plan: Plan) -> Cost:
@@ -324,7 +331,7 @@ def _step(state: State, objective: Objective, rate: float, plan: Plan) -> None:
     assert state.optimizer is not None
     theta, gradient = state.parameters.theta, objective.gradient
     if plan.clip_norm is not None:
-        norm = float(np.sqrt(np.vdot(gradient.theta, gradient.theta)))
+        norm = _norm(gradient.theta)
         if norm > plan.clip_norm:
             gradient.theta *= plan.clip_norm / norm
     if plan.weight_decay:
@@ -337,6 +344,15 @@ def _step(state: State, objective: Objective, rate: float, plan: Plan) -> None:
         c = (1.0 - d) / (1.0 - d**t)
         state.average *= 1.0 - c
         objective.axpy(theta, state.average, a=c)
+
+
+def _norm(g: Array) -> float:
+    """Return the Euclidean norm, also of what is too large to be squared in its type."""
+    norm = float(np.sqrt(np.vdot(g, g)))
+    if np.isfinite(norm):
+        return norm
+    largest = float(np.max(np.abs(g)))
+    return largest * float(np.linalg.norm(g.astype(np.float64) / largest))
 
 
 def _judge(state: State, cost: Cost, plan: Plan, judge: Judge | None) -> None:
