@@ -69,7 +69,7 @@ def test_float32_in_gives_float32_everywhere(Estimator, solver):
         estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else estimator.predict(X)
     )
     if solver != "lbfgs":
-        arrays.append(estimator._state.optimizer.state)
+        arrays.append(estimator._states[0].optimizer.state)
     assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
 
 

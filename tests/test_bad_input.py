@@ -214,5 +214,5 @@ def test_three_classes_are_refused_by_a_binary_partial_fit():
 def test_weights_of_another_shape_are_refused():
     with pytest.warns(match="max_iter"):
         fitted = network(DNNRegressor).fit(X, REAL)
-    with pytest.raises(ValueError, match=r"coefs_ must fit the layers of sizes \(3, 4, 1\)"):
+    with pytest.raises(ValueError, match=r"coefs_ must be arrays of shapes \[\(3, 4\), \(4, 1\)\]"):
         fitted.coefs_ = [np.ones((3, 3))]

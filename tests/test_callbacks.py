@@ -21,8 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdnn import Checkpoint, DNNClassifier, DNNRegressor
-from skdnn.fit.training import State
-from skdnn.checkpoint import SCALARS
+from skdnn.fit.training import SCALARS, State
 from tests.small import weights_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -399,8 +398,8 @@ def test_a_file_written_halfway_is_not_the_checkpoint(path, monkeypatch):
 
 
 def test_every_part_of_a_state_is_saved():
-    arrays = {"parameters", "optimizer", "average", "best_theta", "curves"}
-    assert {field.name for field in fields(State)} == {*SCALARS, *arrays}
+    others = {"parameters", "optimizer", "average", "best_theta", "curves", "end"}
+    assert {field.name for field in fields(State)} == {*SCALARS, *others}
 
 
 # Files that are refused

@@ -8,9 +8,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
-from skdnn.fit.objective import HeldOut, Rows
+from skdnn.fit.judge import Judge
+from skdnn.fit.rows import Rows
 from skdnn.losses import BinaryCrossEntropy
-from skdnn.parameters import HELD_OUT_FROM, batch_rows, n_epochs
+from skdnn.fit.recipe import batch_rows, n_epochs
+from skdnn.network import Network, Parameters
+from skdnn.parameters import HELD_OUT_FROM
 from skdnn.verify import gradients
 
 ESTIMATORS = [DNNRegressor, DNNBinaryClassifier, DNNClassifier]
@@ -87,9 +90,9 @@ def test_mini_batches_are_equal_and_epochs_within_their_limits(n):
 def test_calibration_finds_the_scale_that_the_outputs_were_drawn_with():
     z = rng.normal(size=(20_000, 1))
     y = (rng.random(z.shape) < 1 / (1 + np.exp(-z))).astype(float)
-    held_out = HeldOut(Rows(z, y, None), BinaryCrossEntropy(), lambda theta: 4.0 * z)
-    held_out.loss(None)
-    assert_allclose(held_out.factor(), 0.25, rtol=0.1)
+    four_times = Parameters((1, 1), np.array([0.0, 4.0]))
+    judge = Judge(Rows(z, y, None), Network(four_times, (), BinaryCrossEntropy()), 1.0)
+    assert_allclose(judge.factor(four_times), 0.25, rtol=0.1)
 
 
 @pytest.mark.parametrize("Estimator", ESTIMATORS[1:])
@@ -172,7 +175,7 @@ def test_a_fit_may_go_on_in_another_precision():
 @pytest.mark.parametrize("Estimator", ESTIMATORS)
 def test_the_loss_of_a_fit_in_single_precision_is_that_of_its_weights_in_double(Estimator, refit):
     model = Estimator(random_state=0, refit=refit, early_stopping=refit).fit(X, Y)
-    assert gradients(model, X, Y).cost == pytest.approx(model.loss_ / model._unit(), rel=1e-14)
+    assert gradients(model, X, Y).cost == pytest.approx(model.loss_ / model._model.targets.unit, rel=1e-14)
 
 
 @pytest.mark.parametrize("Estimator", ESTIMATORS)

@@ -184,7 +184,7 @@ def test_a_changed_architecture_is_an_error_that_says_so(sizes):
         silent, message = False, str(error)
     theirs(silent == (sizes == (6,)) and "layer" not in message)
     model = plain("regressor", warm_start=True, max_iter=1).fit(X, SCORE)
-    with pytest.raises(ValueError, match=r"warm_start.*must keep the layer sizes"):
+    with pytest.raises(ValueError, match=r"hidden_layer_sizes must stay as it was.*warm_start"):
         model.set_params(hidden_layer_sizes=sizes).fit(X, SCORE)
 
 

@@ -151,6 +151,6 @@ def test_a_pickle_predicts_as_the_estimator_does(Estimator, several):
 def test_a_pickle_holds_its_weights_once():
     model = wide(DNNRegressor, SCORE, warm_start=True)
     copy = pickle.loads(pickle.dumps(model))
-    assert pickled(copy) <= pickled(model) + 100
+    assert pickled(copy) <= pickled(model) + 1000
     copy.coefs_[0][...] = 0.0
     assert np.ptp(copy.predict(X)) == 0

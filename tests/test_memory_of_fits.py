@@ -7,13 +7,14 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from skdnn import DNNClassifier, DNNRegressor
-from skdnn.fit.objective import CHUNK, Objective, Rows
+from skdnn.fit.objective import CHUNK, Objective
+from skdnn.fit.rows import Batches, Rows
 from skdnn.core.optimizers import Adam
 from skdnn.core.schedules import SCHEDULES
 from skdnn.fit.training import Plan, State, _step
 from skdnn.activations import ACTIVATIONS
 from skdnn.losses import BinaryCrossEntropy, CategoricalCrossEntropy, SquaredError
-from skdnn.network import Parameters
+from skdnn.network import Network, Parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -53,8 +54,8 @@ def test_a_step_allocates_no_array(loss, activation, dtype):
     parameters = Parameters(sizes, rng.normal(0, 0.1, Parameters.count(sizes)).astype(dtype))
     X, labels = rng.normal(size=(n, 150)).astype(dtype), rng.integers(0, 150, n)
     rows = Rows(X, labels, np.ones(n, dtype), np.eye(150, dtype=dtype))
-    g = [None, *[ACTIVATIONS[activation]] * 2]
-    objective = Objective(rows, parameters, g, loss, 1e-4, BATCH)
+    network = Network(parameters, [activation] * 2, loss)
+    objective = Objective(Batches(rows), network, 1e-4, BATCH)
     state = State(parameters, Adam(len(parameters.theta), dtype), seed=0)
     plan = Plan(10, BATCH, True, 1e-3, SCHEDULES["constant"])
     order = rng.permutation(n)

@@ -1,6 +1,7 @@
 """What a user installs: names, version, types, and the promises about imports."""
 
 import ast
+import importlib
 import importlib.metadata
 import importlib.resources
 import subprocess
@@ -13,7 +14,8 @@ from packaging.requirements import Requirement
 import skdnn
 
 PACKAGE = Path(skdnn.__file__).parent
-CORE = ["network", "losses", "activations", "_optimizers", "_schedules", "_initializers", "_sparse"]
+CORE = sorted((PACKAGE / "core").glob("*.py"))
+SECTIONS = ["network", "losses", "activations"]  # by the names that users import
 OPTIONAL = ["matplotlib", "pandas", "polars", "torch"]
 ESTIMATORS = ["DNNRegressor", "DNNBinaryClassifier", "DNNClassifier"]
 
@@ -43,7 +45,7 @@ def imported_modules(path):
 def allowed_in_core(name):
     top, _, rest = name.partition(".")
     if top == "skdnn":
-        return rest.partition(".")[0] in CORE
+        return rest.partition(".")[0] == "core"
     return top in {"numpy", "scipy"} or top in sys.stdlib_module_names
 
 
@@ -81,10 +83,17 @@ def test_extra_is_provided(extra):
     assert extra in importlib.metadata.metadata("skdnn").get_all("Provides-Extra")
 
 
-@pytest.mark.parametrize("module", CORE)
-def test_core_module_imports_numpy_scipy_and_core_alone(module):
-    names = imported_modules(PACKAGE / f"{module}.py")
-    assert [name for name in names if not allowed_in_core(name)] == []
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
+def test_core_module_imports_numpy_scipy_and_core_alone(path):
+    assert [name for name in imported_modules(path) if not allowed_in_core(name)] == []
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_section_of_the_core_is_public_under_its_own_name(name):
+    public = importlib.import_module(f"skdnn.{name}")
+    core = importlib.import_module(f"skdnn.core.{name}")
+    assert public.__all__
+    assert all(getattr(public, part) is getattr(core, part) for part in public.__all__)
 
 
 def test_import_works_without_optional_libraries():

@@ -6,7 +6,7 @@ import scipy.sparse
 from numpy.testing import assert_allclose
 
 from skdnn import DNNBinaryClassifier, DNNRegressor
-from skdnn.inputs import SCALERS
+from skdnn.inputs import SCALERS, fit_inputs
 
 rng = np.random.default_rng(0)
 N = 80
@@ -37,47 +37,70 @@ def test_units_and_origin_of_the_target_make_no_difference():
 def test_a_weight_counts_as_that_many_rows(kind):
     w = rng.integers(0, 4, N).astype(float)
     repeated = np.repeat(X, w.astype(int), axis=0)
-    assert_allclose(SCALERS[kind](X, w)(X), SCALERS[kind](repeated, None)(X), atol=1e-12)
+    assert_allclose(fit_inputs(X, w, kind)(X), fit_inputs(repeated, None, kind)(X), atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", SCALERS)
 def test_a_constant_column_becomes_zero(kind):
     column = np.full((N, 1), 0.1)
-    assert_allclose(SCALERS[kind](column, None)(column), 0.0, atol=1e-12)
+    assert_allclose(fit_inputs(column, None, kind)(column), 0.0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["clipped", "robust"])
 def test_what_is_far_out_stays_within_three(kind):
     heavy = rng.standard_cauchy(size=(N, 2)) * 1e6
-    assert np.abs(SCALERS[kind](heavy, None)(heavy)).max() <= 3.0
+    assert np.abs(fit_inputs(heavy, None, kind)(heavy)).max() <= 3.0
 
 
 @pytest.mark.parametrize("kind", SCALERS)
 def test_a_rare_category_is_told_from_the_others(kind):
     column = np.zeros((N, 1))
     column[0] = 1.0
-    low, high = SCALERS[kind](column, None)(column)[[1, 0], 0]
+    low, high = fit_inputs(column, None, kind)(column)[[1, 0], 0]
     assert high - low > 1.0
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", SCALERS)
-def test_a_sparse_input_keeps_its_zeros(kind):
-    dense = X * (rng.random(X.shape) < 0.3)
+def test_a_sparse_input_has_the_coordinates_of_the_dense_one(kind, weighted):
+    dense = (X + [0.0, 5.0, -30.0, 0.1]) * (rng.random(X.shape) < 0.3)
+    w = rng.integers(0, 4, N).astype(float) if weighted else None
     sparse = scipy.sparse.csr_array(dense)
-    assert SCALERS[kind](sparse, None)(sparse).nnz == sparse.nnz
+    ours, theirs = fit_inputs(sparse, w, kind), fit_inputs(dense, w, kind)
+    tolerance = 10 * np.finfo(float).eps * (1 + np.abs(theirs.center) / theirs.scale)
+    difference = np.abs(ours(sparse).toarray() + ours.origin(sparse) - theirs(dense))
+    assert (difference <= tolerance).all()
+
+
+@pytest.mark.parametrize("kind", SCALERS)
+def test_a_sparse_input_stays_as_sparse(kind):
+    sparse = scipy.sparse.csr_array(X * (rng.random(X.shape) < 0.3))
+    assert fit_inputs(sparse, None, kind)(sparse).nnz == sparse.nnz
+
+
+@pytest.mark.parametrize("kind", SCALERS)
+def test_a_sparse_input_gives_the_model_of_the_dense_one(kind):
+    dense = (X + [0.0, 5.0, -30.0, 0.1]) * (rng.random(X.shape) < 0.3)
+    ours, theirs = (
+        regressor(scale_inputs=kind, precision=None).fit(data, REAL)
+        for data in (scipy.sparse.csr_array(dense), dense)
+    )
+    assert_allclose(ours.predict(dense), theirs.predict(dense), rtol=1e-9)
+    assert_allclose(ours.predict(scipy.sparse.csr_array(dense)), ours.predict(dense), rtol=1e-12)
 
 
 def test_the_scale_is_that_of_the_first_partial_fit():
     model = regressor().partial_fit(X, REAL)
-    before = model._scaler.scale.copy(), model._target_scale.copy()
+    inputs, targets = model._model.inputs, model._model.targets
+    before = inputs.scale.copy(), targets.scale.copy()
     model.partial_fit(100.0 * X, 100.0 * REAL)
-    assert_allclose(model._scaler.scale, before[0], rtol=0)
-    assert_allclose(model._target_scale, before[1], rtol=0)
+    assert_allclose(model._model.inputs.scale, before[0], rtol=0)
+    assert_allclose(model._model.targets.scale, before[1], rtol=0)
 
 
 def test_a_standardised_input_is_scaled_to_itself():
-    Z = SCALERS["standard"](X, None)(X)
-    assert_allclose(SCALERS["standard"](Z, None)(Z), Z, atol=1e-12)
+    Z = fit_inputs(X, None, "standard")(X)
+    assert_allclose(fit_inputs(Z, None, "standard")(Z), Z, atol=1e-12)
 
 
 def test_float32_stays_float32():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from skdnn import DNNRegressor, _threads
+from skdnn import DNNRegressor
+from skdnn.fit import threads as blas
 from skdnn.fit.threads import one_thread_if_small
 
 SMALL, LARGE = ((10, 20, 1), 200), ((512, 512, 512, 10), 1024)
@@ -28,7 +29,7 @@ class Library:
 @pytest.fixture
 def libraries(monkeypatch):
     found = [Library(8), Library(2)]
-    monkeypatch.setattr(_threads, "_libraries", lambda: found)
+    monkeypatch.setattr(blas, "_libraries", lambda: found)
     return found
 
 
@@ -113,19 +114,19 @@ def test_what_is_set_within_a_fit_is_kept(libraries):
 def test_fit_restores_the_libraries_of_this_process():
     X = np.random.default_rng(0).normal(size=(50, 3))
     with threadpool_limits(2, user_api="blas"):
-        before = threads(_threads._libraries())
+        before = threads(blas._libraries())
         seen = []
         model = DNNRegressor.plain(max_iter=2, n_iter_no_change=np.inf)
         with pytest.warns(UserWarning):
             model.fit(X, X[:, 0])
-        seen = threads(_threads._libraries())
+        seen = threads(blas._libraries())
     assert seen == before
 
 
 def test_a_fit_that_fails_restores_the_libraries():
     X = np.random.default_rng(0).normal(size=(50, 3)) * 1e200
     with threadpool_limits(2, user_api="blas"):
-        before = threads(_threads._libraries())
+        before = threads(blas._libraries())
         with pytest.raises(ValueError, match="infinite or NaN"):
             DNNRegressor.plain(solver="gd", learning_rate_init=1e100).fit(X, X[:, 0])
-        assert threads(_threads._libraries()) == before
+        assert threads(blas._libraries()) == before

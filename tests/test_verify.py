@@ -210,9 +210,9 @@ def test_sparse_rows_give_the_gradient_of_dense_ones():
 @pytest.mark.parametrize("function", [gradients, check_gradients])
 def test_estimator_is_not_changed(function):
     model, X, y, _ = fitted(DNNClassifier, "three")
-    before, attributes = model._network.parameters.theta.copy(), dict(vars(model))
+    before, attributes = model._model.networks[0].parameters.theta.copy(), dict(vars(model))
     function(model, X, y)
-    assert np.array_equal(model._network.parameters.theta, before)
+    assert np.array_equal(model._model.networks[0].parameters.theta, before)
     assert vars(model) == attributes
 
 

@@ -128,12 +128,14 @@ def test_weights_that_are_set_are_gone_on_from():
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"hidden_layer_sizes": (6,)}, r"\(4, 5, 1\).*\(4, 6, 1\)"),
-        ({"hidden_layer_sizes": (5, 5)}, r"\(4, 5, 1\).*\(4, 5, 5, 1\)"),
-        ({"hidden_layer_sizes": ()}, r"\(4, 5, 1\).*\(4, 1\)"),
-        ({"activation": "tanh"}, "relu.*tanh"),
-        ({"loss": "poisson"}, "SquaredError.*Poisson"),
-        ({"loss": "absolute_error"}, "SquaredError.*AbsoluteError"),
+        ({"hidden_layer_sizes": (6,)}, r"hidden_layer_sizes .*was \(5,\) and is now \(6,\)"),
+        ({"hidden_layer_sizes": (5, 5)}, r"hidden_layer_sizes .*was \(5,\) and is now \(5, 5\)"),
+        ({"hidden_layer_sizes": ()}, r"hidden_layer_sizes .*was \(5,\) and is now \(\)"),
+        ({"activation": "tanh"}, "activation .*relu.*tanh"),
+        ({"loss": "poisson"}, "loss .*SquaredError.*Poisson"),
+        ({"loss": "absolute_error"}, "loss .*SquaredError.*AbsoluteError"),
+        ({"scale_inputs": "robust"}, "scale_inputs .*was None and is now 'robust'"),
+        ({"scale_target": True}, "scale_target .*was False and is now True"),
     ],
     ids=str,
 )
@@ -171,7 +173,7 @@ def test_other_targets_are_refused():
 def test_a_refused_fit_changes_nothing():
     model = in_turn("regressor", 2)
     before = weights_of(model)
-    with pytest.raises(ValueError, match="layer sizes"):
+    with pytest.raises(ValueError, match="hidden_layer_sizes must stay"):
         model.set_params(hidden_layer_sizes=(6,)).fit(X, SCORE)
     model.set_params(hidden_layer_sizes=(5,), max_iter=3)
     assert np.array_equal(weights_of(model), before)
