@@ -142,3 +142,33 @@ def raising(error, at):
         return False
 
     return Spy(answer)
+
+
+# What an estimator holds
+
+
+def plain_of(value):
+    """Return a value taken apart into names, numbers and bytes, for comparisons."""
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, plain_of(value.tolist())
+    if isinstance(value, dict):
+        return {name: plain_of(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_of(part) for part in value]
+    if isinstance(value, float):
+        return value.hex()  # of which nan is itself
+    return value
+
+
+def contents_of(model):
+    """Return all that an estimator holds and all that its pickle does, for comparisons."""
+    return sorted(vars(model)), plain_of(model.__getstate__())
+
+
+def differing(one, other):
+    """Return the names of what two estimators hold that is not the same."""
+    (names, state), (others, other_state) = one, other
+    same = {k for k in state if k in other_state and state[k] == other_state[k]}
+    return (set(names) ^ set(others)) | ((set(state) | set(other_state)) - same)

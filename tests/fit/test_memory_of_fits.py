@@ -10,7 +10,8 @@ from skdnn import DNNClassifier, DNNRegressor
 from skdnn.activations import ACTIVATIONS
 from skdnn.core.optimizers import Adam
 from skdnn.core.schedules import SCHEDULES
-from skdnn.fit.objective import CHUNK, Objective
+from skdnn.fit.objective import BLOCK, CHUNK, Objective
+from skdnn.fit.recipe import batch_rows
 from skdnn.fit.rows import Batches, Rows
 from skdnn.fit.training import Plan, State, _step
 from skdnn.losses import BinaryCrossEntropy, CategoricalCrossEntropy, SquaredError
@@ -97,3 +98,22 @@ def test_without_shuffling_X_is_not_copied():
     y = X[:, 0].copy()
     model = DNNRegressor.plain(hidden_layer_sizes=(20,), solver="lbfgs", max_iter=2)
     assert peak_of(lambda: model.fit(X, y)) < 0.5 * X.nbytes
+
+
+@pytest.mark.parametrize("Estimator", [DNNRegressor, DNNClassifier])
+@pytest.mark.parametrize("dtype, share", [(np.float64, 1.1), (np.float32, 2.1)])
+@pytest.mark.parametrize("n, n_features", [(20_000, 100), (300, 6_000), (200, 10)])
+def test_a_default_fit_copies_X_once_and_the_parameters_a_dozen_times(
+    Estimator, dtype, share, n, n_features
+):
+    X = np.random.default_rng(0).normal(size=(n, n_features)).astype(dtype)
+    y = X[:, 0].copy() if Estimator is DNNRegressor else np.arange(n) % 3
+    sizes = (n_features, 96, 96, 1 if Estimator is DNNRegressor else 3)
+    itemsize = X.dtype.itemsize
+    parameters = itemsize * Parameters.count(sizes)
+    one_pass = itemsize * min(n, batch_rows(n)) * 3 * (sum(sizes) + len(sizes))
+    blocks = 5 * BLOCK  # to gather in, and to judge many rows at once
+    # The first fit brings modules into memory.
+    Estimator(max_iter=1).fit(X[:100, :5], y[:100])
+    peak = peak_of(lambda: Estimator(max_iter=2, random_state=0).fit(X, y) and None)
+    assert peak <= share * X.nbytes + 12 * parameters + one_pass + blocks
