@@ -1,0 +1,236 @@
+"""warm_start: a fit goes on where the last one ended, optimiser and generator included."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from tests.cases import CASES, ESTIMATORS, SCORE, UNCONVERGED, X, plain, slope_of, weights_of
+
+pytestmark = UNCONVERGED
+
+SETTINGS = {
+    "gd": {"solver": "gd"},
+    "sgd": {"solver": "sgd", "batch_size": 13},
+    "adam": {"solver": "adam", "batch_size": 13},
+    "dropout": {"solver": "adam", "batch_size": 13, "dropout": 0.3},
+    "average": {"solver": "adam", "batch_size": 13, "average_decay": 0.9},
+    "invscaling": {"solver": "sgd", "batch_size": 13, "learning_rate": "invscaling"},
+}
+FOREVER = {"n_iter_no_change": np.inf, "warm_start": True}
+
+
+def in_turn(name, *epochs, between=lambda model: model, **params):
+    """Fit the case for these numbers of epochs, each going on from the last."""
+    model = plain(name, **FOREVER, **params)
+    for n in epochs:
+        model = between(model.set_params(max_iter=n).fit(X, CASES[name].y))
+    return model
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_two_fits_are_one_of_as_many_epochs(name, setting):
+    ours, one_fit = (in_turn(name, *epochs, **SETTINGS[setting]) for epochs in ([2, 3], [5]))
+    assert np.array_equal(weights_of(ours), weights_of(one_fit))
+    assert ours.loss_curve_ == one_fit.loss_curve_
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_two_fits_are_one_across_a_pickle(setting):
+    params = SETTINGS[setting]
+    ours = in_turn("multiclass", 2, 3, between=lambda m: pickle.loads(pickle.dumps(m)), **params)
+    assert np.array_equal(weights_of(ours), weights_of(in_turn("multiclass", 5, **params)))
+
+
+def test_a_fit_and_a_partial_fit_are_one_fit():
+    ours = in_turn("regressor", 4).partial_fit(X, SCORE)
+    assert np.array_equal(weights_of(ours), weights_of(in_turn("regressor", 5)))
+
+
+def test_a_partial_fit_and_a_fit_are_one_fit():
+    ours = plain("regressor", max_iter=4, **FOREVER).partial_fit(X, SCORE).fit(X, SCORE)
+    assert np.array_equal(weights_of(ours), weights_of(in_turn("regressor", 5)))
+
+
+def test_epochs_are_counted_afresh_and_the_curve_goes_on():
+    model = in_turn("binary", 2, 3)
+    assert (model.n_iter_, len(model.loss_curve_), model.t_) == (3, 5, 5 * len(X))
+
+
+def test_the_curve_goes_on_under_lbfgs():
+    first, both = (in_turn("binary", *epochs, solver="lbfgs") for epochs in ([4], [4, 3]))
+    assert both.n_iter_ == 3
+    assert len(both.loss_curve_) == 7
+    assert both.loss_curve_[:4] == first.loss_curve_
+    assert both.loss_curve_[4] < first.loss_curve_[3]
+
+
+def test_lbfgs_goes_on_from_where_it_converged():
+    model = plain("regressor", hidden_layer_sizes=(), solver="lbfgs", alpha=1, warm_start=True)
+    curve = list(model.fit(X, SCORE).loss_curve_)
+    model.fit(X, SCORE)
+    assert (model.n_iter_, model.loss_curve_, model.best_loss_) == (0, curve, model.loss_)
+
+
+def test_epochs_without_improvement_are_counted_afresh():
+    # No epoch improves by so large a tol but the first of each fit.
+    model = plain("binary", warm_start=True, tol=1e9, n_iter_no_change=3).fit(X, CASES["binary"].y)
+    assert model.n_iter_ == 4
+    assert model.fit(X, CASES["binary"].y).n_iter_ == 4
+
+
+def test_the_best_is_sought_afresh():
+    model = plain("binary", warm_start=True, early_stopping=True, n_iter_no_change=3)
+    for _ in range(3):
+        model.fit(X, CASES["binary"].y)
+        ours = model.validation_scores_[-model.n_iter_ :]
+        assert model.best_validation_score_ == max(ours)
+
+
+def test_the_same_rows_are_held_out_again():
+    # Else rows trained on before would be validated on.
+    seen = []
+
+    def scoring(estimator, X, y):
+        seen.append(y.tolist())
+        return 0.0
+
+    model = plain("regressor", warm_start=True, early_stopping=True, scoring=scoring, max_iter=1)
+    model.fit(X, SCORE).fit(X, SCORE)
+    assert seen[0] == seen[1]
+
+
+def test_a_changed_setting_of_the_optimiser_holds_from_then_on():
+    model = in_turn("regressor", 3, solver="gd").set_params(learning_rate_init=0.05, max_iter=1)
+    before, slope = weights_of(model), slope_of(model, X, SCORE)
+    step = weights_of(model.fit(X, SCORE)) - before
+    assert step == pytest.approx(-0.05 * slope, rel=1e-9, abs=1e-15)
+
+
+def test_another_solver_goes_on_from_the_weights():
+    model = in_turn("regressor", 20).set_params(solver="lbfgs")
+    before = model.loss_
+    assert model.fit(X, SCORE).loss_ < before
+    assert model.set_params(solver="sgd", learning_rate_init=1e-9).fit(X, SCORE).loss_ < before
+
+
+def test_weights_that_are_set_are_gone_on_from():
+    model = in_turn("regressor", 2)
+    model.coefs_ = [np.zeros_like(c) for c in model.coefs_]
+    model.intercepts_ = [np.zeros_like(b) for b in model.intercepts_]
+    model.set_params(max_iter=1, learning_rate_init=1e-6).fit(X, SCORE)
+    assert np.abs(weights_of(model)).max() <= 5 * 1e-6
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"hidden_layer_sizes": (6,)}, r"hidden_layer_sizes .*was \(5,\) and is now \(6,\)"),
+        ({"hidden_layer_sizes": (5, 5)}, r"hidden_layer_sizes .*was \(5,\) and is now \(5, 5\)"),
+        ({"hidden_layer_sizes": ()}, r"hidden_layer_sizes .*was \(5,\) and is now \(\)"),
+        ({"activation": "tanh"}, "activation .*relu.*tanh"),
+        ({"loss": "poisson"}, "loss .*SquaredError.*Poisson"),
+        ({"loss": "absolute_error"}, "loss .*SquaredError.*AbsoluteError"),
+        ({"scale_inputs": "robust"}, "scale_inputs .*was None and is now 'robust'"),
+        ({"scale_target": True}, "scale_target .*was False and is now True"),
+    ],
+    ids=str,
+)
+def test_a_changed_network_is_refused_by_name(change, named):
+    model = in_turn("regressor", 1).set_params(**change)
+    with pytest.raises(ValueError, match=named):
+        model.fit(X, np.abs(SCORE))
+
+
+@pytest.mark.parametrize("Estimator", [DNNBinaryClassifier, DNNClassifier])
+def test_a_new_class_is_refused_by_name(Estimator):
+    y = np.where(SCORE > 0, "yes", "no")
+    model = Estimator.plain(warm_start=True, max_iter=1).fit(X, y)
+    with pytest.raises(ValueError, match="perhaps"):
+        model.fit(X, np.where(SCORE > 0, "yes", "perhaps"))
+
+
+def test_a_missing_class_is_refused_by_name():
+    y = CASES["multiclass"].y
+    model = in_turn("multiclass", 1)
+    with pytest.raises(ValueError, match=r"none of \['top'\]"):
+        model.fit(X[y != "top"], y[y != "top"])
+
+
+def test_labels_in_place_of_label_sets_are_refused():
+    with pytest.raises(ValueError, match="form of the first fit"):
+        in_turn("multilabel", 1).fit(X, CASES["binary"].y)
+
+
+def test_other_targets_are_refused():
+    with pytest.raises(ValueError, match="2 targets of the first fit; got 1"):
+        in_turn("two_outputs", 1).fit(X, SCORE)
+
+
+def test_a_refused_fit_changes_nothing():
+    model = in_turn("regressor", 2)
+    before = weights_of(model)
+    with pytest.raises(ValueError, match="hidden_layer_sizes must stay"):
+        model.set_params(hidden_layer_sizes=(6,)).fit(X, SCORE)
+    model.set_params(hidden_layer_sizes=(5,), max_iter=3)
+    assert np.array_equal(weights_of(model), before)
+    assert np.array_equal(weights_of(model.fit(X, SCORE)), weights_of(in_turn("regressor", 5)))
+
+
+def test_without_it_every_fit_is_the_same():
+    model = plain("multiclass", max_iter=3)
+    first = weights_of(model.fit(X, CASES["multiclass"].y))
+    assert np.array_equal(weights_of(model.fit(X, CASES["multiclass"].y)), first)
+    assert len(model.loss_curve_) == 3
+
+
+def test_a_fit_without_it_drops_the_optimiser():
+    model = in_turn("regressor", 3)
+    with_it = len(pickle.dumps(model))
+    model.set_params(warm_start=False).fit(X, SCORE)
+    assert with_it - len(pickle.dumps(model)) > 2 * weights_of(model).nbytes
+
+
+def test_turned_on_after_a_plain_fit_it_starts_a_fresh_optimiser():
+    params = {"solver": "sgd", "batch_size": 60, "nesterovs_momentum": False, "max_iter": 3}
+    model = plain("regressor", **params).fit(X, SCORE).set_params(warm_start=True, max_iter=1)
+    before, slope = weights_of(model), slope_of(model, X, SCORE)
+    step = weights_of(model.fit(X, SCORE)) - before
+    assert step == pytest.approx(-0.001 * slope, rel=1e-9, abs=1e-15)
+
+
+def test_a_clone_starts_from_nothing():
+    model = in_turn("regressor", 2)
+    assert not hasattr(clone(model), "coefs_")
+
+
+def test_a_copy_does_not_share_the_optimiser():
+    model = in_turn("regressor", 2)
+    copy = pickle.loads(pickle.dumps(model))
+    copy.fit(X, SCORE)
+    expected = in_turn("regressor", 2, 3)
+    assert np.array_equal(
+        weights_of(model.set_params(max_iter=3).fit(X, SCORE)), weights_of(expected)
+    )
+
+
+def test_a_refit_goes_on_too():
+    params = {"early_stopping": True, "refit": True, "learning_rate_init": 0.05}
+    model = in_turn("regressor", 30, **params)
+    curve, before = list(model.loss_curve_), model.loss_
+    model.set_params(max_iter=2).fit(X, SCORE)
+    assert model.loss_curve_[: len(curve)] == curve
+    assert len(model.loss_curve_) == len(curve) + model.n_iter_
+    assert model.loss_ < before * 1.5 < curve[0]
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_any_defaults_go_on(Estimator):
+    y = SCORE if Estimator is DNNRegressor else (SCORE > 0).astype(int)
+    model = Estimator(warm_start=True, max_iter=2, random_state=0).fit(X, y)
+    curve = list(model.loss_curve_)
+    assert model.fit(X, y).loss_curve_[: len(curve)] == curve
+    assert len(model.loss_curve_) == len(curve) + model.n_iter_
