@@ -165,7 +165,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         recipe = Recipe.of(settings, n, n_rows, len(task.spare), given is not None, data.X.dtype)
 
         def fitted(model: Model) -> Any:
-            return clone(self)._keep({"_model": model, **self._shape(task, None)})
+            state = State(model.networks[0].parameters, None, recipe.seed or 0)
+            attributes = {"_model": model, "_states": [state], "recipe_": recipe}
+            return clone(self)._keep({**attributes, **self._shape(task, None)})
 
         problem = task.problem(
             recipe, lambda numbers: make_score(task, settings.scoring, fitted, numbers)
@@ -266,7 +268,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             for one, network in zip(found, model.networks, strict=True)
         ]
         each = [_recorded(one, recipe.early_stopping) for one in found]
-        if len(found) == 1:
+        if recipe.n_estimators == 1 or problem is None:
             recorded = each[0]
         else:
             recorded = {name: [one[name] for one in each] for name in each[0]}
@@ -295,10 +297,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
     def _go_on_from(self) -> tuple[Model | None, State | None]:
         """Return the network of an earlier fit and its state, if it may be gone on from.
 
-        The weights are the model's: what has been written there is where training goes on,
-        with an optimiser that remembers nothing.
+        The weights are the model's: what has been written there is where training goes on. The
+        optimiser then remembers nothing, unless the weights are the state's own.
         """
-        if not hasattr(self, "_model") or self.n_estimators > 1 or len(self._states) > 1:
+        if not hasattr(self, "_model") or self.n_estimators > 1 or self.recipe_.n_estimators > 1:
             return None, None
         model, state = self._model, self._states[0]
         parameters = model.networks[0].parameters
@@ -331,6 +333,11 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
                 ),
                 stacklevel=2,
             )
+        if "_network" in kept:
+            raise ValueError(
+                f"This {type(self).__name__} was fitted and saved by skdnn {version}, whose files"
+                f" skdnn {__version__} does not read: fit it again."
+            )
         if "_model" in kept:
             model = kept["_model"] = Model.of_plain(kept["_model"])
             kept["_states"] = [
@@ -352,7 +359,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
     def estimators_(self) -> list[Self]:
         """The fitted networks, for `n_estimators` > 1: each an estimator by itself."""
         model = self._fitted("estimators_")
-        if len(model.networks) == 1:
+        if self.recipe_.n_estimators == 1:
             raise AttributeError("'estimators_' is of fits with n_estimators > 1.")
         return [self._alone(i) for i in range(len(model.networks))]
 
@@ -430,7 +437,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
 
     def _parameters(self, name: str) -> Parameters:
         model = self._fitted(name)
-        if len(model.networks) > 1:
+        if self.recipe_.n_estimators > 1:
             raise AttributeError(f"{name!r} is of each of estimators_, for n_estimators > 1.")
         return model.networks[0].parameters
 

@@ -105,27 +105,21 @@ def fit_networks(recipe: Recipe, problem: Problem, runs: list[Run], n_jobs: Any)
         return [fit_network(recipe, problem, runs[0])]
     found: list[Found] = []
     # Callbacks live in this process, and threads in one took 50 times as long as one.
-    one_by_one = runs[0].watch is not None or effective_n_jobs(n_jobs) == 1
-    calls = (delayed(_fit_task)(recipe, problem, run) for run in runs)
-    try:
-        for one, stops in (
-            (call(*args) for call, args, _ in calls)
-            if one_by_one
-            else Parallel(n_jobs, return_as="generator")(calls)
-        ):
-            found.append(one)
-            if stops or one.state.end is End.INTERRUPTED:
+    if runs[0].watch is not None or effective_n_jobs(n_jobs) == 1:
+        for run in runs:
+            run.begin()
+            found.append(fit_network(recipe, problem, run))
+            if run.end(found[-1]) or found[-1].state.end is End.INTERRUPTED:
                 break
+        return found
+    calls = (delayed(fit_network)(recipe, problem, run) for run in runs)
+    try:
+        for one in Parallel(n_jobs, return_as="generator")(calls):
+            found.append(one)
     except KeyboardInterrupt:
         if not found:
             raise
     return found
-
-
-def _fit_task(recipe: Recipe, problem: Problem, run: Run) -> tuple[Found, bool]:
-    run.begin()
-    found = fit_network(recipe, problem, run)
-    return found, run.end(found)
 
 
 # ------------------------------------------------------------------------ what it consists of
@@ -404,9 +398,13 @@ class Recipe:
 
     def _initialize(self, parameters: Parameters, activations: tuple[str, ...], seed: int) -> None:
         names = [self.settings.initializer] * (len(parameters.sizes) - 1)
+        families = [FAMILY_OF.get(name, "glorot") for name in activations]
         if self.settings.initializer == "auto":
-            hidden = [FAMILY_OF.get(name, "glorot") for name in activations]
-            names = [f"{family}_uniform" for family in [*hidden, "glorot"]]
+            names = [f"{family}_uniform" for family in [*families, "glorot"]]
+        elif self.settings.initializer == "spread":
+            # LeCun's variance halves what goes through a layer of relu: two do no harm, 16 do.
+            deep = [f"spread_{family}" if family == "he" else "spread" for family in families[2:]]
+            names = [*names[:2], *deep, "spread"][: len(names)]
         initialize(parameters, names, np.random.default_rng(seed))
 
     def _optimizer(self, parameters: Parameters) -> Optimizer | None:

@@ -21,6 +21,8 @@ CASES = {
     "labels": (DNNBinaryClassifier, X2, LABELS),
 }
 case = pytest.mark.parametrize("Estimator, X, y", CASES.values(), ids=CASES)
+ONE_LABEL = {name: case for name, case in CASES.items() if name != "labels"}
+one_label = pytest.mark.parametrize("Estimator, X, y", ONE_LABEL.values(), ids=ONE_LABEL)
 
 
 def fitted(Estimator, X, y, sample_weight=None, **params):
@@ -37,20 +39,35 @@ def assert_same(one, other, rtol=1e-10):
 # class_weight
 
 
-@case
+@one_label
 def test_balanced_equals_the_weights_by_hand(Estimator, X, y):
-    by_hand = np.ones(len(y))
-    for column in np.atleast_2d(y.T):
-        classes, where, counts = np.unique(column, return_inverse=True, return_counts=True)
-        by_hand *= (len(y) / (len(classes) * counts))[where]
+    classes, where, counts = np.unique(y, return_inverse=True, return_counts=True)
+    by_hand = (len(y) / (len(classes) * counts))[where]
     balanced = fitted(Estimator, X, y, class_weight="balanced")
     assert_same(balanced, fitted(Estimator, X, y, by_hand))
 
 
-@case
+@one_label
 def test_balanced_equals_scikit_learns_weights(Estimator, X, y):
     balanced = fitted(Estimator, X, y, class_weight="balanced")
     assert_same(balanced, fitted(Estimator, X, y, compute_sample_weight("balanced", y)))
+
+
+@pytest.mark.parametrize("n_labels", [1, 2, 10, 400])
+@pytest.mark.parametrize("w", [None, np.arange(len(X2)) % 3])
+def test_balanced_labels_are_each_balanced_by_itself(n_labels, w):
+    rng = np.random.default_rng(0)
+    Y = (rng.random((len(X2), n_labels)) < rng.uniform(0.1, 0.5, n_labels)).astype(int)
+    Y[0], Y[1] = 0, 1
+    params = dict(solver="gd", max_iter=3, learning_rate_init=0.5, class_weight="balanced")
+    model = DNNBinaryClassifier.plain(hidden_layer_sizes=(), initializer="spread", **params)
+    together = model.fit(X2, np.column_stack([Y, Y[:, :1]]), w)
+    for j in (0, n_labels - 1):
+        alone = DNNBinaryClassifier.plain(
+            hidden_layer_sizes=(), initializer="spread", **params
+        ).fit(X2, Y[:, j], w)
+        np.testing.assert_allclose(together.weights_[0][j], alone.weights_[0][0], rtol=1e-10)
+        np.testing.assert_allclose(together.biases_[0][j], alone.biases_[0][0], rtol=1e-10)
 
 
 @case

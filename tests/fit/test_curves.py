@@ -196,7 +196,6 @@ def test_epochs_without_tol_of_improvement_end_the_fit(scores, epochs):
 @pytest.mark.parametrize(
     ("scores", "epochs"),
     [
-        ([np.nan] * 9, 6),
         ([0.5, *[np.nan] * 9], 6),
         ([np.nan, 0.5, *[np.nan] * 9], 7),
         ([0.5, np.nan, np.nan, 0.9, *[np.nan] * 9], 9),
@@ -206,6 +205,17 @@ def test_a_score_of_nan_is_no_improvement(scores, epochs):
     params = {"early_stopping": True, "n_iter_no_change": 5}
     model = plain("regressor", scoring=Scores(*scores), **params).fit(X, SCORE)
     assert model.n_iter_ == epochs
+    assert np.isfinite(weights_of(model)).all()
+
+
+def test_without_any_score_the_last_epoch_is_kept_and_a_warning_says_so():
+    model = plain(
+        "regressor", early_stopping=True, n_iter_no_change=5, scoring=Scores(*[np.nan] * 9)
+    )
+    with pytest.warns(RuntimeWarning, match="No epoch's validation score was a number"):
+        model.fit(X, SCORE)
+    assert model.n_iter_ == model.best_n_iter_ == 6
+    assert np.isnan(model.best_validation_score_)
     assert np.isfinite(weights_of(model)).all()
 
 

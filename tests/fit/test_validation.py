@@ -182,13 +182,6 @@ def test_the_score_decides_which_epoch_is_best():
     assert model.best_n_iter_ == 3
 
 
-def test_a_score_that_stays_nan_ends_the_fit():
-    model = classifier(
-        early_stopping=True, n_iter_no_change=4, max_iter=50, scoring=lambda *_: np.nan
-    ).fit(X, y, **OWN)
-    assert model.n_iter_ == 5  # the first counts as an improvement
-
-
 # The best weights
 
 
