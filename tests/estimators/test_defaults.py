@@ -101,25 +101,6 @@ def test_calibration_leaves_the_classes_as_they_are(Estimator):
     assert np.array_equal(one.fit(X, Y).predict(X), other.fit(X, Y).predict(X))
 
 
-@pytest.mark.parametrize("Estimator", ESTIMATORS)
-@pytest.mark.parametrize("n", [40, 100])
-def test_several_networks_predict_the_mean_of_their_outputs(Estimator, n):
-    model = Estimator(n_estimators=3, random_state=0).fit(X[:n], Y[:n])
-    outputs = [member._outputs(X) for member in model.estimators_]
-    assert_allclose(model._outputs(X), np.mean(outputs, axis=0), rtol=1e-12)
-    assert len({member.random_state for member in model.estimators_}) == 3
-
-
-@pytest.mark.parametrize("Estimator", ESTIMATORS)
-def test_several_networks_have_no_weights_but_each_has(Estimator):
-    model = Estimator(n_estimators=2, random_state=0).fit(X, Y)
-    assert not hasattr(model, "coefs_")
-    assert not hasattr(model, "partial_fit")
-    assert len(model.estimators_[0].coefs_) == 3
-    with pytest.raises(ValueError, match=r"'warm_start' .* must be False for n_estimators > 1"):
-        model.set_params(warm_start=True).fit(X, Y)
-
-
 @pytest.mark.parametrize("n", [63, 64, 65, 70, 79, 80, 81, 100])
 def test_fits_of_few_rows_end_without_a_warning(n):
     X, y = load_wine(return_X_y=True)
