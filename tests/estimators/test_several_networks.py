@@ -3,13 +3,12 @@
 import pickle
 import subprocess
 import sys
-import threading
 
 import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.callback import ProgressBar, ScoringMonitor
+from sklearn.callback import ScoringMonitor
 from sklearn.metrics import log_loss
 
 from skdnn import Checkpoint
@@ -253,14 +252,6 @@ def test_a_process_with_a_progress_bar_ends(n_jobs):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "ended"
     assert "100%" in done.stdout and "DNNClassifier - fit" in done.stdout
-
-
-def test_progress_bars_leave_no_thread(capsys):
-    before = threading.active_count()
-    model = default("multiclass", n_estimators=2).set_callbacks(ProgressBar())
-    model.fit(*many("multiclass"))
-    assert threading.active_count() == before
-    assert "100%" in capsys.readouterr().out
 
 
 # Ctrl-C

@@ -234,3 +234,72 @@ def test_any_defaults_go_on(Estimator):
     curve = list(model.loss_curve_)
     assert model.fit(X, y).loss_curve_[: len(curve)] == curve
     assert len(model.loss_curve_) == len(curve) + model.n_iter_
+
+
+# Options of a loss that change
+
+
+def pinball(r, q):
+    return np.where(r > 0, q * r, (q - 1) * r)
+
+
+def huber(r, delta):
+    return np.where(np.abs(r) <= delta, r**2 / 2, delta * (np.abs(r) - delta / 2))
+
+
+OPTIONS = {"quantile": (pinball, 0.1, 0.9), "huber": (huber, 3.0, 0.2)}
+
+
+@pytest.mark.parametrize("scale_target", [False, True])
+@pytest.mark.parametrize("go_on", ["warm_start", "partial_fit"])
+@pytest.mark.parametrize("loss", OPTIONS)
+def test_a_changed_option_of_the_loss_holds_from_then_on(loss, go_on, scale_target):
+    value, before, after = OPTIONS[loss]
+    option = "quantile" if loss == "quantile" else "huber_delta"
+    params = {"loss": loss, option: before, "alpha": 0.0, "scale_target": scale_target}
+    model = plain("regressor", max_iter=3, warm_start=True, **params).fit(X, SCORE)
+    model.set_params(**{option: after}, learning_rate_init=1e-15, max_iter=1)
+    if go_on == "warm_start":
+        model.fit(X, SCORE)
+    else:
+        model.partial_fit(X, SCORE)
+    unit = SCORE.std() if scale_target else 1.0
+    residuals = (SCORE - model.predict(X)) / unit
+    in_units_of_y = unit if loss == "quantile" else unit**2
+    expected = in_units_of_y * value(residuals, after).mean()
+    assert model.loss_ == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("go_on", ["warm_start", "partial_fit"])
+def test_a_changed_quantile_is_reached(go_on):
+    params = {"loss": "quantile", "hidden_layer_sizes": (), "batch_size": 60, "alpha": 0.0}
+    params |= {"learning_rate_init": 0.02, "max_iter": 600, **FOREVER}
+    model = plain("regressor", quantile=0.1, **params).fit(X, SCORE)
+    assert np.mean(model.predict(X) >= SCORE) < 0.2
+    model.set_params(quantile=0.9)
+    if go_on == "warm_start":
+        model.fit(X, SCORE)
+    else:
+        for _ in range(600):
+            model.partial_fit(X, SCORE)
+    assert np.mean(model.predict(X) >= SCORE) > 0.8
+
+
+@pytest.mark.parametrize("go_on", ["warm_start", "partial_fit"])
+@pytest.mark.parametrize("before, after", [(None, "standard"), ("clipped", "robust")])
+def test_a_changed_scale_of_the_inputs_is_refused(go_on, before, after):
+    model = plain("regressor", scale_inputs=before, max_iter=2, warm_start=True).fit(X, SCORE)
+    message = rf"scale_inputs must stay .* was {before!r} and is now {after!r}"
+    with pytest.raises(ValueError, match=message):
+        model.set_params(scale_inputs=after)
+        getattr(model, {"warm_start": "fit"}.get(go_on, go_on))(X, SCORE)
+
+
+def test_a_changed_label_smoothing_holds_from_then_on():
+    model = plain("binary", max_iter=3, warm_start=True, alpha=0.0).fit(X, CASES["binary"].y)
+    model.set_params(label_smoothing=0.4, learning_rate_init=1e-15, max_iter=1)
+    model.fit(X, CASES["binary"].y)
+    p = model.predict_proba(X)[:, 1]
+    t = np.where(CASES["binary"].y == "yes", 0.8, 0.2)
+    expected = -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p))
+    assert model.loss_ == pytest.approx(expected, rel=1e-9)
