@@ -209,11 +209,6 @@ def test_after_a_plain_fit_the_next_call_has_the_velocity_of_the_first():
     assert second == pytest.approx(0.9 * first - 0.01 * slope, rel=1e-9, abs=1e-15)
 
 
-def test_lbfgs_has_no_partial_fit():
-    for name in CASES:
-        assert not hasattr(plain(name, solver="lbfgs"), "partial_fit")
-
-
 def test_the_weights_follow_the_rows_in_third_place_as_in_scikit_learn():
     y, w = CASES["binary"].y, np.linspace(0, 1, 60)
     by_position = plain("binary").partial_fit(X, y, w, ["no", "yes"])

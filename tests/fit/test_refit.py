@@ -55,7 +55,6 @@ FAILURES = {
     is_interrupted_within_an_epoch: (UserWarning, "the network that was found before is kept"),
 }
 FAILURE = pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.__name__)
-CALIBRATES = {"binary", "multiclass"}
 
 
 @NAME

@@ -75,13 +75,6 @@ def test_lbfgs_goes_on_from_where_it_converged():
     assert (model.n_iter_, model.loss_curve_, model.best_loss_) == (0, curve, model.loss_)
 
 
-def test_epochs_without_improvement_are_counted_afresh():
-    # No epoch improves by so large a tol but the first of each fit.
-    model = plain("binary", warm_start=True, tol=1e9, n_iter_no_change=3).fit(X, CASES["binary"].y)
-    assert model.n_iter_ == 4
-    assert model.fit(X, CASES["binary"].y).n_iter_ == 4
-
-
 def test_the_best_is_sought_afresh():
     model = plain("binary", warm_start=True, early_stopping=True, n_iter_no_change=3)
     for _ in range(3):
@@ -115,14 +108,6 @@ def test_another_solver_goes_on_from_the_weights():
     before = model.loss_
     assert model.fit(X, SCORE).loss_ < before
     assert model.set_params(solver="sgd", learning_rate_init=1e-9).fit(X, SCORE).loss_ < before
-
-
-def test_weights_that_are_set_are_gone_on_from():
-    model = in_turn("regressor", 2)
-    model.coefs_ = [np.zeros_like(c) for c in model.coefs_]
-    model.intercepts_ = [np.zeros_like(b) for b in model.intercepts_]
-    model.set_params(max_iter=1, learning_rate_init=1e-6).fit(X, SCORE)
-    assert np.abs(weights_of(model)).max() <= 5 * 1e-6
 
 
 @pytest.mark.parametrize(
