@@ -5,7 +5,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
-from tests.cases import ESTIMATORS, SOLVERS
+from tests.cases import ESTIMATORS
 
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
@@ -58,20 +58,14 @@ def test_a_fit_that_goes_on_from_saturated_outputs_has_a_finite_loss(Estimator, 
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", ["gd", "sgd", "adam"])
 @pytest.mark.parametrize("Estimator", ESTIMATORS)
-def test_float32_in_gives_float32_everywhere(Estimator, solver):
+def test_the_optimiser_of_float32_rows_remembers_in_float32(Estimator, solver):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2
     y = y.astype(np.float64) if Estimator is DNNRegressor else y
     estimator = Estimator(solver=solver, max_iter=3, warm_start=True).fit(X, y)
-    arrays = [*estimator.weights_, *estimator.biases_]
-    arrays.append(
-        estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else estimator.predict(X)
-    )
-    if solver != "lbfgs":
-        arrays.append(estimator._states[0].optimizer.state)
-    assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
+    assert estimator._states[0].optimizer.state.dtype == np.float32
 
 
 def test_float32_and_float64_fits_start_from_the_same_draws():

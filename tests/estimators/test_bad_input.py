@@ -169,37 +169,6 @@ def test_other_feature_names_are_an_error(fitted):
         fitted.predict(pd.DataFrame(X, columns=list("abz")))
 
 
-@pytest.mark.parametrize(
-    ("X_bad", "params", "message"),
-    [
-        (with_entry(np.nan)[:, :2], {}, "contains NaN"),
-        (X[:, :2], {"solver": "gd", "learning_rate_init": 1e300}, "in epoch 1"),
-    ],
-    ids=["refused at the door", "diverged in training"],
-)
-def test_a_failed_fit_leaves_the_earlier_one_as_it_was(fitted, X_bad, params, message):
-    frame = pd.DataFrame(X, columns=list("abc"))
-    before, names = fitted.predict(frame), set(vars(fitted))
-    with pytest.raises(ValueError, match=message):
-        fitted.set_params(**params).fit(X_bad * 1e200, TWO)
-    assert np.array_equal(fitted.predict(frame), before)
-    assert set(vars(fitted)) == names
-
-
-@pytest.mark.parametrize("solver", ["gd", "sgd", "adam"])
-def test_a_fit_that_overflows_says_in_which_epoch_and_what_to_try(solver):
-    estimator = network(DNNRegressor, solver=solver, learning_rate_init=1e200, max_iter=50)
-    with pytest.raises(ValueError, match=r"in epoch \d+.*Lower learning_rate_init"):
-        estimator.fit(X, REAL)
-    assert not hasattr(estimator, "coefs_")
-
-
-def test_an_overflow_under_lbfgs_is_an_error_too():
-    estimator = network(DNNRegressor, solver="lbfgs")
-    with pytest.raises(ValueError, match="non-finite parameter weights"):
-        estimator.fit(X * 1e200, REAL * 1e200)
-
-
 def test_a_class_beyond_those_of_the_first_partial_fit_is_an_error():
     estimator = network(DNNClassifier).partial_fit(X, TWO, classes=[0, 1])
     with pytest.raises(ValueError, match=r"classes of \[0, 1\] only; got \[2\]"):
@@ -209,10 +178,3 @@ def test_a_class_beyond_those_of_the_first_partial_fit_is_an_error():
 def test_three_classes_are_refused_by_a_binary_partial_fit():
     with pytest.raises(ValueError, match=r"there must be 2 classes; got \[0, 1, 2\]"):
         network(DNNBinaryClassifier).partial_fit(X, TWO, classes=[0, 1, 2])
-
-
-def test_weights_of_another_shape_are_refused():
-    with pytest.warns(match="max_iter"):
-        fitted = network(DNNRegressor).fit(X, REAL)
-    with pytest.raises(ValueError, match=r"coefs_ must be arrays of shapes \[\(3, 4\), \(4, 1\)\]"):
-        fitted.coefs_ = [np.ones((3, 3))]

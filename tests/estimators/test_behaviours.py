@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csc_array, csc_matrix, csr_array, csr_matrix, random_array
-from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import GridSearchCV
@@ -248,37 +247,37 @@ def test_rows_held_out_have_a_weight():
 # Metadata routing
 
 
+@pytest.mark.usefixtures("routing")
 @pytest.mark.parametrize("name", ["regressor", "binary", "multiclass"])
 def test_weights_are_routed_through_a_pipeline(name):
     y = CASES[name].y
-    with config_context(enable_metadata_routing=True):
-        model = plain(name, max_iter=5).set_fit_request(sample_weight=True)
-        scaler = StandardScaler().set_fit_request(sample_weight=False)
-        ours = make_pipeline(scaler, model).fit(X, y, sample_weight=WEIGHTS)[-1]
+    model = plain(name, max_iter=5).set_fit_request(sample_weight=True)
+    scaler = StandardScaler().set_fit_request(sample_weight=False)
+    ours = make_pipeline(scaler, model).fit(X, y, sample_weight=WEIGHTS)[-1]
     by_hand = plain(name, max_iter=5)
     by_hand.fit(StandardScaler().fit_transform(X), y, sample_weight=WEIGHTS)
     assert np.array_equal(weights_of(ours), weights_of(by_hand))
 
 
+@pytest.mark.usefixtures("routing")
 @pytest.mark.parametrize("Estimator", [DNNBinaryClassifier, DNNClassifier])
 def test_weights_are_routed_through_a_grid_search(Estimator):
     # Half of the rows bear the wrong label, and no weight: not in training, not in scoring.
     wrong = np.arange(60) % 2 == 0
     y = np.where(wrong, 1 - LABELS, LABELS)
-    with config_context(enable_metadata_routing=True):
-        model = Estimator.plain(solver="lbfgs", alpha=1.0, random_state=0)
-        model.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        search = GridSearchCV(make_pipeline(model), {f"{Estimator.__name__.lower()}__alpha": [1.0]})
-        search.fit(X, y, sample_weight=1.0 - wrong)
-        assert search.best_score_ > 0.85
-        assert search.score(X, y, sample_weight=1.0 * wrong) < 0.15
+    model = Estimator.plain(solver="lbfgs", alpha=1.0, random_state=0)
+    model.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+    search = GridSearchCV(make_pipeline(model), {f"{Estimator.__name__.lower()}__alpha": [1.0]})
+    search.fit(X, y, sample_weight=1.0 - wrong)
+    assert search.best_score_ > 0.85
+    assert search.score(X, y, sample_weight=1.0 * wrong) < 0.15
 
 
+@pytest.mark.usefixtures("routing")
 @pytest.mark.parametrize("Estimator", ESTIMATORS)
 def test_weights_of_partial_fit_can_be_requested(Estimator):
-    with config_context(enable_metadata_routing=True):
-        model = Estimator().set_partial_fit_request(sample_weight=True)
-        assert model.get_metadata_routing().partial_fit.requests["sample_weight"] is True
+    model = Estimator().set_partial_fit_request(sample_weight=True)
+    assert model.get_metadata_routing().partial_fit.requests["sample_weight"] is True
 
 
 # Early stopping

@@ -1,6 +1,5 @@
 """The scikit-learn contract: check_estimator, its unlisted checks, and the tags."""
 
-import numpy as np
 import pytest
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import (
@@ -68,10 +67,6 @@ def test_sparse_input_is_declared(Estimator):
     assert get_tags(Estimator()).input_tags.sparse
 
 
-def test_the_regressor_declares_several_targets():
-    assert get_tags(DNNRegressor()).target_tags.multi_output
-
-
 def test_the_binary_classifier_declares_two_classes_and_multilabel():
     tags = get_tags(DNNBinaryClassifier()).classifier_tags
     assert (tags.multi_class, tags.multi_label) == (False, True)
@@ -87,30 +82,3 @@ def test_plain_is_an_estimator_with_the_given_parameters(Estimator):
     estimator = Estimator.plain(max_iter=7)
     assert type(estimator) is Estimator
     assert (estimator.max_iter, estimator.learning_rate) == (7, "constant")
-
-
-@pytest.mark.parametrize("Estimator", ESTIMATORS)
-def test_plain_has_the_defaults_of_the_network_it_replaces(Estimator):
-    from sklearn.neural_network import MLPClassifier, MLPRegressor
-
-    theirs = (MLPRegressor if Estimator is DNNRegressor else MLPClassifier)().get_params()
-    ours = Estimator.plain().get_params()
-    assert {name: ours[name] for name in theirs} == theirs
-
-
-@pytest.mark.parametrize("Estimator", ESTIMATORS)
-def test_weights_and_coefs_are_transposes_of_one_another(Estimator):
-    X = np.random.default_rng(0).normal(size=(20, 3))
-    estimator = Estimator.plain(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=3)
-    with pytest.warns(match="before it converged"):
-        estimator.fit(X, np.arange(20) % 2)
-    for W, b, coef, intercept in zip(
-        estimator.weights_,
-        estimator.biases_,
-        estimator.coefs_,
-        estimator.intercepts_,
-        strict=True,
-    ):
-        assert np.array_equal(W, coef.T)
-        assert np.array_equal(b[:, 0], intercept)
-        assert np.shares_memory(W, coef)

@@ -1,10 +1,8 @@
 """One seed, one model: whatever runs it, and wherever it has been stored."""
 
-import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
-import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -50,19 +48,6 @@ def test_two_processes_fit_the_models_of_one(iris):
     ]
     for one, two in zip(*models, strict=True):
         assert np.array_equal(weights_of(one), weights_of(two))
-
-
-def test_a_pickle_predicts_the_same(iris):
-    fitted = classifier().fit(*iris)
-    copy = pickle.loads(pickle.dumps(fitted))
-    assert np.array_equal(copy.predict_proba(iris[0]), fitted.predict_proba(iris[0]))
-
-
-def test_a_joblib_file_predicts_the_same(iris):
-    fitted, file = classifier().fit(*iris), io.BytesIO()
-    joblib.dump(fitted, file)
-    file.seek(0)
-    assert np.array_equal(joblib.load(file).predict_proba(iris[0]), fitted.predict_proba(iris[0]))
 
 
 def test_eight_threads_predict_what_one_does():

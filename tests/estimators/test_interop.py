@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from sklearn import config_context, get_config, set_config
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import (
@@ -197,15 +197,8 @@ def test_halving_search_takes_epochs_as_its_resource(wine):
     assert search.best_params_["learning_rate_init"] == 1e-2
 
 
-@pytest.fixture
-def routing():
-    before = get_config()["enable_metadata_routing"]
-    set_config(enable_metadata_routing=True)
-    yield
-    set_config(enable_metadata_routing=before)
-
-
-def test_routing_brings_sample_weights_through_a_search_and_a_pipeline(wine, routing):
+@pytest.mark.usefixtures("routing")
+def test_routing_brings_sample_weights_through_a_search_and_a_pipeline(wine):
     X, _, y, _ = wine
     w = np.random.default_rng(0).random(len(y))
     model = classifier().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
@@ -216,7 +209,8 @@ def test_routing_brings_sample_weights_through_a_search_and_a_pipeline(wine, rou
     np.testing.assert_allclose(weights_of(search.best_estimator_[-1]), weights_of(alone), rtol=1e-6)
 
 
-def test_routing_refuses_weights_that_nobody_asked_for(wine, routing):
+@pytest.mark.usefixtures("routing")
+def test_routing_refuses_weights_that_nobody_asked_for(wine):
     X, _, y, _ = wine
     with pytest.raises(ValueError, match="sample_weight"):
         cross_validate(classifier(), X, y, params={"sample_weight": np.ones(len(y))})

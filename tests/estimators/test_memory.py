@@ -128,15 +128,6 @@ def test_the_optimisers_state_is_added_where_a_fit_may_go_on(use, solver, states
     assert pickled(model) <= 1.1 * parameters + 20_000 + states * parameters
 
 
-@pytest.mark.parametrize("Estimator", METHODS)
-@pytest.mark.parametrize("several", [0, 1])
-def test_a_pickle_predicts_as_the_estimator_does(Estimator, several):
-    model = wide(Estimator, TARGETS[Estimator][several], warm_start=True)
-    copy = pickle.loads(pickle.dumps(model))
-    for method in METHODS[Estimator]:
-        assert np.array_equal(getattr(copy, method)(X), getattr(model, method)(X))
-
-
 def test_a_pickle_holds_its_weights_once():
     model = wide(DNNRegressor, SCORE, warm_start=True)
     copy = pickle.loads(pickle.dumps(model))

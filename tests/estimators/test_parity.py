@@ -222,27 +222,6 @@ def test_a_batch_size_beyond_the_rows_warns_and_is_all_of_them():
     )
 
 
-def test_learning_rate_constant_stays_at_learning_rate_init():
-    model = plain("regressor", solver="sgd", learning_rate_init=0.02, max_iter=5).fit(X, SCORE)
-    assert model.learning_rate_curve_ == [0.02] * 5
-
-
-@pytest.mark.parametrize("power_t", [0.0, 0.5, 1.0])
-def test_learning_rate_invscaling_falls_by_power_t_of_the_rows_seen(power_t):
-    params = {"solver": "sgd", "learning_rate": "invscaling", "power_t": power_t, "max_iter": 4}
-    model = plain("regressor", **params).fit(X, SCORE)
-    seen = 60 * np.arange(4)
-    assert model.learning_rate_curve_ == pytest.approx(0.001 / (seen + 1) ** power_t)
-
-
-def test_learning_rate_adaptive_is_divided_by_five_until_it_is_tiny():
-    params = {"learning_rate": "adaptive", "tol": 1e9, "n_iter_no_change": 3}
-    model = plain("regressor", solver="sgd", learning_rate_init=1e-3, **params).fit(X, SCORE)
-    rates = 1e-3 / 5.0 ** np.arange(6)  # the last but one is above 1e-6, and is divided still
-    expected = [1e-3] * 4 + [rate for rate in rates[1:] for _ in range(3)]
-    assert model.learning_rate_curve_ == pytest.approx(expected)
-
-
 def test_learning_rate_init_is_the_length_of_a_step():
     start = plain("regressor", solver="sgd", momentum=0.0, max_iter=1).fit(X, SCORE)
     steps = []
@@ -300,17 +279,6 @@ def test_tol_is_what_an_epoch_must_improve_by():
         for tol in (1e9, 1e-2, 0)
     ]
     assert epochs[0] == 11 < epochs[1] < epochs[2] == 200
-
-
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_verbose_prints_a_line_an_epoch(solver, capsys):
-    model = plain("regressor", solver=solver, max_iter=4)
-    model.set_params(verbose=False).fit(X, SCORE)
-    assert capsys.readouterr().out == ""
-    model.set_params(verbose=True).fit(X, SCORE)
-    lines = [line for line in capsys.readouterr().out.splitlines() if "loss" in line]
-    printed = [float(line.split("loss")[1].split()[0]) for line in lines]
-    assert printed == pytest.approx(model.loss_curve_, rel=1e-5)
 
 
 @pytest.mark.parametrize("nesterov", [False, True])

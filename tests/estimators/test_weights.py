@@ -33,7 +33,6 @@ STATES = {
     "no average": lambda name: default(name, average_decay=0.0, precision=None, refit=False),
 }
 STATE = pytest.mark.parametrize("state", STATES)
-NAME = pytest.mark.parametrize("name", ["regressor", "binary", "multiclass"])
 
 
 def fitted(state, name, **params):
@@ -94,13 +93,26 @@ def test_every_view_shows_what_is_written(view, state, way):
         assert np.array_equal(b[:, 0], intercept) and np.shares_memory(b, intercept)
 
 
-@NAME
+def partially_fitted(state, name):
+    model = STATES[state](name).set_params(early_stopping=False)
+    return model.partial_fit(*many(name), **classes_of(name))
+
+
+FIRST = {
+    "a fit": fitted,
+    "a fit that remembers": lambda state, name: fitted(state, name, warm_start=True),
+    "a partial fit": partially_fitted,
+}
+
+
+@pytest.mark.parametrize("name", ["regressor", "multiclass"])
 @STATE
-@VIEW
+@pytest.mark.parametrize("view", ["coefs_", "biases_"])
+@pytest.mark.parametrize("first", FIRST)
 @pytest.mark.parametrize("go_on", ["warm_start", "partial_fit"])
-def test_what_is_written_is_gone_on_from(name, state, view, go_on):
-    rate = {"learning_rate_init": 1e-12, "weight_decay": 0.0, "max_iter": 1}
-    model = fitted(state, name)
+def test_what_is_written_is_gone_on_from(name, state, view, first, go_on):
+    rate = {"learning_rate_init": 1e-12, "weight_decay": 0.0, "max_iter": 1, "momentum": 0.0}
+    model = FIRST[first](state, name)
     write_in_place(model, view, values(model, view))
     before = weights_of(model)
     if name != "regressor":
@@ -145,12 +157,17 @@ def test_what_is_written_is_in_the_pickle(state):
 
 
 @STATE
-def test_to_go_on_changes_no_array_that_was_taken_before(state):
-    model = fitted(state, "multiclass", warm_start=True)
-    copy = pickle.loads(pickle.dumps(model))
-    kept = model.coefs_
-    model.fit(*many("multiclass"))
-    assert all(map(np.array_equal, kept, copy.coefs_))
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize("go_on", ["warm_start", "partial_fit"])
+def test_to_go_on_changes_no_array_that_was_taken_before(state, first, go_on):
+    model = FIRST[first](state, "multiclass")
+    kept, copies = model.coefs_, [W.copy() for W in model.coefs_]
+    if go_on == "warm_start":
+        model.set_params(warm_start=True).fit(*many("multiclass"))
+    else:
+        model.set_params(early_stopping=False).partial_fit(*many("multiclass"))
+    assert all(map(np.array_equal, kept, copies))
+    assert not all(map(np.array_equal, kept, model.coefs_))
 
 
 def test_what_is_written_between_two_partial_fits_holds():

@@ -161,12 +161,6 @@ def test_at_any_defaults_there_is_a_loss_for_every_epoch(Estimator):
 # When a fit ends
 
 
-@pytest.mark.parametrize("solver", ["gd", "sgd", "adam"])
-def test_the_first_epoch_counts_as_an_improvement(solver):
-    model = plain("regressor", tol=1e9, n_iter_no_change=5, **SOLVERS[solver]).fit(X, SCORE)
-    assert model.n_iter_ == 6
-
-
 class Scores:
     """A scorer that answers with the numbers it was given, one after the other."""
 
@@ -230,22 +224,16 @@ def test_the_weights_kept_are_not_those_of_a_nan():
 @pytest.mark.parametrize("name", ["regressor", "poisson"])
 def test_divergence_ends_the_fit_at_once_and_names_the_epoch(name, solver, dtype, rate):
     model = plain(name, **SOLVERS[solver], learning_rate_init=rate)
-    with pytest.raises(ValueError, match=r"infinite or NaN in epoch [1-9]\b"):
+    with pytest.raises(
+        ValueError, match=r"infinite or NaN in epoch [1-9]\b.*Lower learning_rate_init"
+    ):
         model.fit(X.astype(dtype), CASES[name].y)
     assert not hasattr(model, "coefs_")
 
 
 def test_divergence_of_lbfgs_is_an_error():
-    with pytest.raises(ValueError, match="infinite or NaN"):
+    with pytest.raises(ValueError, match=r"infinite or NaN.*non-finite parameter weights"):
         plain("regressor", solver="lbfgs").fit(X * 1e200, SCORE)
-
-
-def test_divergence_keeps_what_was_fitted_before():
-    model = plain("regressor", solver="sgd", max_iter=3).fit(X, SCORE)
-    before = weights_of(model)
-    with pytest.raises(ValueError, match="infinite or NaN"):
-        model.set_params(learning_rate_init=1e30).fit(X, SCORE)
-    assert np.array_equal(weights_of(model), before)
 
 
 def exploding(progress):

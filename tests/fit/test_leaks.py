@@ -1,6 +1,5 @@
 """No reference cycles: memory is given back when the last name goes, not when a collector runs."""
 
-import gc
 import tracemalloc
 import weakref
 
@@ -27,15 +26,6 @@ FITS = {
     "several": {"n_estimators": 2},
     "remembers": {"warm_start": True},
 }
-
-
-@pytest.fixture
-def no_collector():
-    """Switch the garbage collector off."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def left_behind(function, times):

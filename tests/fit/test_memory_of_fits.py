@@ -4,7 +4,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from skdnn import DNNClassifier, DNNRegressor
 from skdnn.activations import ACTIVATIONS
@@ -18,17 +17,10 @@ from skdnn.losses import BinaryCrossEntropy, CategoricalCrossEntropy, SquaredErr
 from skdnn.network import Network, Parameters
 from tests.cases import UNCONVERGED, peak_of
 
-pytestmark = UNCONVERGED
+pytestmark = [UNCONVERGED, pytest.mark.usefixtures("one_thread")]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Keep BLAS to one thread: a second one waits longer than it works on a busy machine."""
-    with threadpool_limits(1, user_api="blas"):
-        yield
-
-
-BATCH, STEPS = 200, 12
+BATCH, STEPS = 200, 6
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -89,6 +81,18 @@ def test_scaled_rows_are_copied_once_and_in_the_type_of_training():
     )
     peak = peak_of(lambda: model.fit(X, y))
     assert peak <= 0.5 * X.nbytes + 4 * X[:CHUNK].nbytes
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_rows_that_are_held_out_are_the_only_ones_copied_again(refit):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20 * CHUNK, 100))
+    y = X[:, 0].copy()
+    params = {"early_stopping": True, "validation_fraction": 0.1, "refit": refit, "max_iter": 1}
+    params |= {"scale_inputs": "clipped", "precision": "single", "scoring": "loss"}
+    model = DNNRegressor.plain(hidden_layer_sizes=(20,), **params)
+    peak = peak_of(lambda: model.fit(X, y) and None)
+    assert peak <= 0.5 * 1.1 * X.nbytes + 4 * X[:CHUNK].nbytes
 
 
 def test_without_shuffling_X_is_not_copied():

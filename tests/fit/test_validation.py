@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn import config_context
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.metrics import (
     balanced_accuracy_score,
@@ -89,18 +88,6 @@ def test_all_training_rows_are_trained_on_beside_the_users_own():
     assert model.loss_curve_ == plain.loss_curve_
 
 
-def test_a_fraction_holds_out_its_share_of_the_rows():
-    model = stopping(validation_fraction=0.25).fit(X, y)
-    assert model.t_ == 15 * (len(y) - np.ceil(0.25 * len(y)))
-
-
-def test_a_held_out_fraction_is_stratified():
-    labels = np.arange(100) % 10 == 0  # 10 rows of one class
-    model = stopping(scoring=make_scorer(lambda y, _: np.mean(y)), validation_fraction=0.2)
-    model.fit(np.zeros((100, 1)), labels)
-    assert set(model.validation_scores_) == {0.1}
-
-
 @pytest.mark.parametrize("given, missing", [("X_val", "y_val"), ("y_val", "X_val")])
 def test_half_a_validation_set_is_refused(given, missing):
     with pytest.raises(ValueError, match=rf"{missing} is None"):
@@ -122,13 +109,13 @@ def test_validation_rows_are_refused_by_lbfgs():
         classifier(solver="lbfgs").fit(X, y, **OWN)
 
 
+@pytest.mark.usefixtures("routing")
 def test_a_pipeline_transforms_the_validation_rows():
     raw, raw_val = SCALER.inverse_transform(X), SCALER.inverse_transform(X_val)
-    with config_context(enable_metadata_routing=True):
-        model = stopping().set_fit_request(X_val=True, y_val=True)
-        steps = [("scale", StandardScaler()), ("net", model)]
-        pipeline = Pipeline(steps, transform_input=["X_val"])
-        pipeline.fit(raw, y, X_val=raw_val, y_val=y_val)
+    model = stopping().set_fit_request(X_val=True, y_val=True)
+    steps = [("scale", StandardScaler()), ("net", model)]
+    pipeline = Pipeline(steps, transform_input=["X_val"])
+    pipeline.fit(raw, y, X_val=raw_val, y_val=y_val)
     by_hand = stopping().fit(X, y, **OWN)
     np.testing.assert_allclose(
         pipeline[-1].validation_loss_curve_, by_hand.validation_loss_curve_, rtol=1e-9
@@ -136,11 +123,6 @@ def test_a_pipeline_transforms_the_validation_rows():
 
 
 # The score
-
-
-def test_the_score_is_the_estimators_own_by_default():
-    model = stopping().fit(X, y, **OWN)
-    assert model.best_validation_score_ == model.score(X_val, y_val)
 
 
 def test_the_score_of_weighted_rows_is_weighted():
@@ -193,12 +175,6 @@ def test_best_weights_are_restored(solver, average_decay):
     model = stopping(scoring=lambda *_: next(asked), max_iter=5, **params).fit(X, y, **OWN)
     best = classifier(max_iter=3, **params).fit(X, y)
     assert np.array_equal(weights_of(model), weights_of(best))
-
-
-def test_patience_ends_the_fit_after_that_many_bad_epochs():
-    asked = iter([0.1, 0.5, *[0.2] * 20])
-    model = classifier(early_stopping=True, scoring=lambda *_: next(asked), n_iter_no_change=3)
-    assert model.fit(X, y, **OWN).n_iter_ == 5
 
 
 # The refit

@@ -75,13 +75,6 @@ def test_lbfgs_goes_on_from_where_it_converged():
     assert (model.n_iter_, model.loss_curve_, model.best_loss_) == (0, curve, model.loss_)
 
 
-def test_epochs_without_improvement_are_counted_afresh():
-    # No epoch improves by so large a tol but the first of each fit.
-    model = plain("binary", warm_start=True, tol=1e9, n_iter_no_change=3).fit(X, CASES["binary"].y)
-    assert model.n_iter_ == 4
-    assert model.fit(X, CASES["binary"].y).n_iter_ == 4
-
-
 def test_the_best_is_sought_afresh():
     model = plain("binary", warm_start=True, early_stopping=True, n_iter_no_change=3)
     for _ in range(3):
@@ -115,14 +108,6 @@ def test_another_solver_goes_on_from_the_weights():
     before = model.loss_
     assert model.fit(X, SCORE).loss_ < before
     assert model.set_params(solver="sgd", learning_rate_init=1e-9).fit(X, SCORE).loss_ < before
-
-
-def test_weights_that_are_set_are_gone_on_from():
-    model = in_turn("regressor", 2)
-    model.coefs_ = [np.zeros_like(c) for c in model.coefs_]
-    model.intercepts_ = [np.zeros_like(b) for b in model.intercepts_]
-    model.set_params(max_iter=1, learning_rate_init=1e-6).fit(X, SCORE)
-    assert np.abs(weights_of(model)).max() <= 5 * 1e-6
 
 
 @pytest.mark.parametrize(
@@ -234,3 +219,72 @@ def test_any_defaults_go_on(Estimator):
     curve = list(model.loss_curve_)
     assert model.fit(X, y).loss_curve_[: len(curve)] == curve
     assert len(model.loss_curve_) == len(curve) + model.n_iter_
+
+
+# Options of a loss that change
+
+
+def pinball(r, q):
+    return np.where(r > 0, q * r, (q - 1) * r)
+
+
+def huber(r, delta):
+    return np.where(np.abs(r) <= delta, r**2 / 2, delta * (np.abs(r) - delta / 2))
+
+
+OPTIONS = {"quantile": (pinball, 0.1, 0.9), "huber": (huber, 3.0, 0.2)}
+
+
+@pytest.mark.parametrize("scale_target", [False, True])
+@pytest.mark.parametrize("go_on", ["warm_start", "partial_fit"])
+@pytest.mark.parametrize("loss", OPTIONS)
+def test_a_changed_option_of_the_loss_holds_from_then_on(loss, go_on, scale_target):
+    value, before, after = OPTIONS[loss]
+    option = "quantile" if loss == "quantile" else "huber_delta"
+    params = {"loss": loss, option: before, "alpha": 0.0, "scale_target": scale_target}
+    model = plain("regressor", max_iter=3, warm_start=True, **params).fit(X, SCORE)
+    model.set_params(**{option: after}, learning_rate_init=1e-15, max_iter=1)
+    if go_on == "warm_start":
+        model.fit(X, SCORE)
+    else:
+        model.partial_fit(X, SCORE)
+    unit = SCORE.std() if scale_target else 1.0
+    residuals = (SCORE - model.predict(X)) / unit
+    in_units_of_y = unit if loss == "quantile" else unit**2
+    expected = in_units_of_y * value(residuals, after).mean()
+    assert model.loss_ == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("go_on", ["warm_start", "partial_fit"])
+def test_a_changed_quantile_is_reached(go_on):
+    params = {"loss": "quantile", "hidden_layer_sizes": (), "batch_size": 60, "alpha": 0.0}
+    params |= {"learning_rate_init": 0.02, "max_iter": 600, **FOREVER}
+    model = plain("regressor", quantile=0.1, **params).fit(X, SCORE)
+    assert np.mean(model.predict(X) >= SCORE) < 0.2
+    model.set_params(quantile=0.9)
+    if go_on == "warm_start":
+        model.fit(X, SCORE)
+    else:
+        for _ in range(600):
+            model.partial_fit(X, SCORE)
+    assert np.mean(model.predict(X) >= SCORE) > 0.8
+
+
+@pytest.mark.parametrize("go_on", ["warm_start", "partial_fit"])
+@pytest.mark.parametrize("before, after", [(None, "standard"), ("clipped", "robust")])
+def test_a_changed_scale_of_the_inputs_is_refused(go_on, before, after):
+    model = plain("regressor", scale_inputs=before, max_iter=2, warm_start=True).fit(X, SCORE)
+    message = rf"scale_inputs must stay .* was {before!r} and is now {after!r}"
+    with pytest.raises(ValueError, match=message):
+        model.set_params(scale_inputs=after)
+        getattr(model, {"warm_start": "fit"}.get(go_on, go_on))(X, SCORE)
+
+
+def test_a_changed_label_smoothing_holds_from_then_on():
+    model = plain("binary", max_iter=3, warm_start=True, alpha=0.0).fit(X, CASES["binary"].y)
+    model.set_params(label_smoothing=0.4, learning_rate_init=1e-15, max_iter=1)
+    model.fit(X, CASES["binary"].y)
+    p = model.predict_proba(X)[:, 1]
+    t = np.where(CASES["binary"].y == "yes", 0.8, 0.2)
+    expected = -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p))
+    assert model.loss_ == pytest.approx(expected, rel=1e-9)
