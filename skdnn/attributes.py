@@ -25,25 +25,49 @@ ATTRIBUTES: dict[str, tuple[str, str]] = {
     "loss_curve_": (
         "list of float",
         """\
-The objective at each epoch: at its end for a full batch and 'lbfgs', exactly; for
-mini-batches its mean over the epoch's batches, each before its step, weighted by
-`sample_weight`. In units of y.""",
+The objective at each epoch of the last run: of the refit, where there was one. At the epoch's
+end for a full batch and 'lbfgs', exactly; for mini-batches its mean over the epoch's batches,
+each before its step, weighted by `sample_weight`. In units of y. Of several networks this and
+what follows is a list with an entry for each, and over warm starts it goes on.""",
     ),
-    "best_loss_": ("float or None", "The least entry of it; None under early stopping."),
+    "search_loss_curve_": (
+        "list of float or None",
+        """\
+The same of the run before the refit, which trained on all but the held-out rows and found the
+best epoch; entry by entry beside `validation_loss_curve_`. None without a refit.""",
+    ),
+    "best_loss_": (
+        "float or None",
+        "The least entry of `loss_curve_`; None under early stopping.",
+    ),
     "validation_loss_curve_": (
         "list of float or None",
-        "The mean loss of the validation rows at each epoch's end, if there are any.",
+        """\
+The mean loss of the validation rows at each epoch's end, if there are any: of the run that
+found the best epoch, not of a refit, which holds out none. Before calibration, so that under
+`calibrate` its least entry is not what the best epoch is chosen by.""",
     ),
     "validation_scores_": (
         "list of float or None",
-        "Their score at each epoch's end, under early stopping.",
+        """\
+Their score at each epoch's end, under early stopping: what the best epoch is chosen by. With
+the default `scoring` minus their loss, under `calibrate` after calibration. nan for an epoch of
+an earlier call that had no score.""",
     ),
-    "best_validation_score_": ("float or None", "The largest of these."),
+    "best_validation_score_": (
+        "float or None",
+        "The score of the best epoch of the last call, the largest of them.",
+    ),
     "best_n_iter_": (
         "int",
-        "The epoch whose weights are kept: the best under early stopping, else the last.",
+        """\
+The epoch that is the best under early stopping, counted in the last call's run that was
+validated, whose weights are kept or whose number of epochs a refit takes; else the last.""",
     ),
-    "learning_rate_curve_": ("list of float", "The learning rate at each epoch's first step."),
+    "learning_rate_curve_": (
+        "list of float",
+        "The learning rate at the first step of each epoch of `loss_curve_`.",
+    ),
     "n_iter_": (
         "int",
         "The number of epochs, or of iterations of 'lbfgs', of the last fit or refit.",

@@ -1,31 +1,34 @@
 """A callback that saves a fit as it goes, so that it can go on after a crash.
 
-A checkpoint is an uncompressed NumPy archive (``.npz``, read without pickle): one JSON
-text and the arrays of :class:`~skdnn.fit.training.State`. The text says which fit it is of:
-its parameters and digests of its data.
+A checkpoint is an uncompressed NumPy archive (``.npz``, read without pickle): a JSON text, the
+arrays of :class:`~skdnn.fit.training.State`, a digest of both, and who wrote it. The text says
+which fit it is of: digests of its parameters and data.
 """
 
 from __future__ import annotations
 
-import hashlib
+import glob
 import io
 import json
 import os
 import re
+import secrets
+import socket
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 
 from skdnn.estimators import BaseDNN
+from skdnn.fingerprint import fingerprint
 from skdnn.fit.watch import Stages
 from skdnn.task import Task
 
 FORMAT = "skdnn checkpoint 2"
 # What may change between the runs of a script without making it another fit.
 IRRELEVANT = {"verbose", "n_jobs"}
+SHOWN = 200  # characters of a parameter's value in a message
 
 
 class Checkpoint:
@@ -40,11 +43,17 @@ class Checkpoint:
     ends at once, with that result. To train anew, delete the file. One path is for one
     fit: a file of another fit is refused, never overwritten.
 
+    If the same fit is started while it still runs elsewhere, it goes on from the file, which
+    is then its own: the earlier run stops with an error when it is next to save. A run that
+    crashed stands in nobody's way.
+
     Parameters
     ----------
     path : str or path-like
-        The file, by any name; its directory must exist. While it is written there is a
-        second file beside it, of the same name and ``.tmp``.
+        The file, by any name; its directory must exist. A relative path is one from the
+        working directory where the callback is made, whatever that is at `fit`. Where a
+        symbolic link leads is what is written; the link stays. While it is written there is
+        another file beside it, of its name, 16 random digits and ``.tmp``.
     every : int, default=10
         The number of epochs from one save to the next, >= 1. What a crash costs is at most
         these. The end of the fit is saved in any case.
@@ -57,16 +66,26 @@ class Checkpoint:
         ``solver="lbfgs"``, whose state SciPy keeps to itself.
     TypeError
         At `fit`, if set on something else than an estimator of skdnn, such as a pipeline:
-        its last step takes the callback.
+        its last step takes the callback; if a parameter holds what cannot be told from
+        others, such as a scorer that reads an open file.
+    OSError
+        At `fit`: if the path is a directory or no regular file (FileNotFoundError if its
+        directory is missing), or the file cannot be written, such as on a full disk. What it
+        held before is then kept.
+    RuntimeError
+        In the middle of a fit, when another run has come to own the file.
 
     Notes
     -----
-    A fit is recognised by its class, its parameters (all but `verbose`), the seed and the
-    data given to `fit`, each array by its digest (BLAKE2). Functions given as parameters
-    are compared by name and code.
+    A fit is recognised by its class, its parameters (all but `verbose` and `n_jobs`), the
+    seed and the data given to `fit`, each by its digest (BLAKE2). The digest of an array is
+    of its values, not of how these lie in memory. That of a function is of its code, with
+    the names and constants in it, of its defaults, its closure and what it reads of its
+    module; that of another object of its class and its state. What the standard library or
+    an installed package has by a name counts as that name.
 
-    The file is written whole, flushed to the disk and then renamed into its place, so that
-    it is never half of one: either the earlier checkpoint is there, or the new one.
+    The file is written whole, flushed to the disk and then put into its place, so that it is
+    never half of one: either the earlier checkpoint is there, or the new one.
 
     `partial_fit` calls no callbacks, and saves nothing.
 
@@ -88,7 +107,7 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], every: int = 10) -> None:
         if not isinstance(every, Integral) or isinstance(every, bool) or every < 1:
             raise ValueError(f"every must be an int >= 1; got {every!r}.")
-        self.path: str = os.fspath(path)
+        self.path: str = os.path.abspath(os.fsdecode(path))
         self.every: int = every
 
     def __repr__(self) -> str:
@@ -106,10 +125,7 @@ class Checkpoint:
                 "Checkpoint needs solver 'gd', 'sgd' or 'adam'; got 'lbfgs', whose state SciPy"
                 " keeps to itself."
             )
-        if not Path(self.path).absolute().parent.is_dir():
-            raise FileNotFoundError(
-                f"There is no directory to write the checkpoint {self.path} to."
-            )
+        _check_place(self.path)
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Do nothing: what there was to save is saved."""
@@ -122,41 +138,7 @@ class Checkpoint:
 
     def begin(self, estimator: Any, task: Task, seed: int) -> Saver:
         """Return what saves a fit, and what there is of the same fit to go on from."""
-        return Saver(self, _identity(estimator, task, seed), seed)
-
-    def _read(self) -> dict[str, Any]:
-        """Return what the file holds, in plain values."""
-        content = Path(self.path).read_bytes()
-        if not content.startswith(b"PK"):
-            raise self._refusal("is not a checkpoint of skdnn")
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            kept = _with_arrays(json.loads(str(arrays.pop("meta", "{}"))), arrays)
-        except Exception as error:  # zipfile, NumPy and json raise ten kinds of them
-            raise self._refusal(f"is damaged ({type(error).__name__}: {error})") from error
-        if not isinstance(kept, dict) or "format" not in kept:
-            raise self._refusal("is not a checkpoint of skdnn")
-        if kept["format"] != FORMAT:
-            raise self._refusal(f"has the format {kept['format']!r}; this version has {FORMAT!r}")
-        return kept
-
-    def _write(self, kept: dict[str, Any]) -> None:
-        """Put plain values into the place of what the file held."""
-        arrays: dict[str, Any] = {}
-        text = json.dumps(_without_arrays({"format": FORMAT, **kept}, arrays))
-        temporary = self.path + ".tmp"
-        with open(temporary, "wb") as file:
-            np.savez(file, meta=np.array(text), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
-
-    def _refusal(self, reason: str) -> ValueError:
-        return ValueError(
-            f"The checkpoint {self.path} {reason}. Delete the file to train anew, or choose"
-            " another path."
-        )
+        return Saver(self.path, self.every, _identity(estimator, task, seed), seed)
 
 
 class Saver:
@@ -167,26 +149,29 @@ class Saver:
     every : int
         As for :class:`Checkpoint`.
     seed : int
-        That of the fit: the file's, if there is one.
+        That of the fit: the file's, if there is one to go on from.
     saved : list of list of dict
         The states of every network's stages, in plain values.
     """
 
-    def __init__(self, checkpoint: Checkpoint, identity: dict[str, Any], seed: int) -> None:
-        self.checkpoint, self.identity, self.every = checkpoint, identity, checkpoint.every
-        self.seed, self._is_complete = seed, False
+    def __init__(self, path: str, every: int, identity: dict[str, Any], seed: int) -> None:
+        self.file, self.every, self.identity, self.seed = _File(path), every, identity, seed
         self.saved: list[list[dict[str, Any]]] = []
-        if Path(checkpoint.path).exists():
-            self._resume()
+        self._is_complete = False
+        kept = self.file.read()
+        if kept is not None:
+            self._resume(kept)
         self._where = _where(self.saved)
+        if not self._is_complete:  # from here on the file is this fit's
+            self._write(self.saved, False)
+            self.file.clear_up()
 
-    def _resume(self) -> None:
-        kept = self.checkpoint._read()
+    def _resume(self, kept: dict[str, Any]) -> None:
         for what, now in self.identity.items():
-            if kept[what] != now:
-                difference = _difference(what, kept[what], now)
-                raise self.checkpoint._refusal(f"belongs to another fit: {difference}")
-        self.seed, self.saved, self._is_complete = kept["seed"], kept["runs"], kept["complete"]
+            if difference := _difference(what, kept[what], now):
+                raise self.file.refusal(f"belongs to another fit: {difference}")
+        if kept["runs"]:
+            self.seed, self.saved, self._is_complete = kept["seed"], kept["runs"], kept["complete"]
 
     def save(self, runs: list[Stages], complete: bool) -> None:
         """Write down where all networks are, unless the file has it already."""
@@ -194,10 +179,141 @@ class Saver:
         where = _where(plain)
         if self._is_complete or not any(map(any, where)) or (where == self._where and not complete):
             return
-        self.checkpoint._write(
-            {**self.identity, "seed": self.seed, "complete": complete, "runs": plain}
-        )
+        self._write(plain, complete)
         self._where = where
+
+    def _write(self, runs: list[list[dict[str, Any]]], complete: bool) -> None:
+        self.file.write({**self.identity, "seed": self.seed, "complete": complete, "runs": runs})
+
+
+class _File:
+    """A file that one run owns: a name in it says which, and is looked at before each write.
+
+    Parameters
+    ----------
+    path : str
+        Of the file, or of a link to it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.realpath(path)
+        me = f"process {os.getpid()} on {socket.gethostname()}, run {secrets.token_hex(8)}"
+        self.me, self.owner = me, ""  # "" is nobody, while there is no file
+
+    def read(self) -> dict[str, Any] | None:
+        """Return what the file holds, in plain values; None if there is none."""
+        try:
+            content = Path(self.path).read_bytes()
+        except FileNotFoundError:
+            return None
+        if not content.startswith(b"PK"):
+            raise self.refusal("is not a checkpoint of skdnn")
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            digest, owner, text = (str(arrays.pop(n, "")) for n in ("digest", "owner", "meta"))
+            kept = json.loads(text or "{}")
+        except Exception as error:  # zipfile, NumPy and json raise ten kinds of them
+            raise self.refusal(f"is damaged ({type(error).__name__}: {error})") from error
+        if not isinstance(kept, dict) or "format" not in kept:
+            raise self.refusal("is not a checkpoint of skdnn")
+        if kept["format"] != FORMAT:
+            raise self.refusal(f"has the format {kept['format']!r}; this version has {FORMAT!r}")
+        if digest != fingerprint([text, arrays]):
+            raise self.refusal("is damaged (it is not what was written)")
+        self.owner = owner
+        return _with_arrays(kept, arrays)
+
+    def write(self, kept: dict[str, Any]) -> None:
+        """Put plain values into the place of what the file held, if it is still this run's."""
+        arrays: dict[str, Any] = {}
+        text = json.dumps(_without_arrays({"format": FORMAT, **kept}, arrays))
+        about = {"meta": text, "digest": fingerprint([text, arrays]), "owner": self.me}
+        arrays |= {name: np.array(value) for name, value in about.items()}
+        temporary = f"{self.path}.{secrets.token_hex(8)}.tmp"
+        try:
+            with open(temporary, "xb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            self._put(temporary)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"The checkpoint could not be written ({error.strerror or error}), and is what"
+                " it was before",
+                self.path,
+            ) from error
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    def _put(self, temporary: str) -> None:
+        """Give a file the name of this one."""
+        there = self._owner_there()
+        if there and there != self.owner:
+            raise self._lost(there)
+        try:
+            if there:
+                os.replace(temporary, self.path)
+            else:
+                _name(temporary, self.path)
+        except (FileExistsError, FileNotFoundError):  # another run has made the one, or cleared up
+            if there := self._owner_there():
+                raise self._lost(there) from None
+            raise
+        self.owner = self.me
+
+    def _owner_there(self) -> str:
+        """Return who owns the file; "" if there is none."""
+        try:
+            with np.load(self.path, allow_pickle=False) as archive:
+                return str(archive["owner"])
+        except FileNotFoundError:
+            return ""
+        except Exception:  # as in `read`
+            return "what is no checkpoint of skdnn"
+
+    def clear_up(self) -> None:
+        """Delete what was left beside the file by runs that were killed while they wrote."""
+        for path in glob.glob(glob.escape(self.path) + ".*.tmp"):
+            if re.fullmatch(r"\.[0-9a-f]{16}\.tmp", path.removeprefix(self.path)):
+                Path(path).unlink(missing_ok=True)
+
+    def refusal(self, reason: str) -> ValueError:
+        """Return the error that says why the file cannot be gone on from."""
+        return ValueError(
+            f"The checkpoint {self.path} {reason}. Delete the file to train anew, or choose"
+            " another path."
+        )
+
+    def _lost(self, owner: str) -> RuntimeError:
+        return RuntimeError(
+            f"The checkpoint {self.path} has come to belong to {owner}: this fit, of {self.me},"
+            " stops, and leaves the file as it is. One path is for one fit at a time."
+        )
+
+
+def _check_place(path: str) -> None:
+    """Refuse a path that no file can be written to."""
+    place = os.path.realpath(path)
+    if not os.path.isdir(os.path.dirname(place)):
+        raise FileNotFoundError(f"There is no directory to write the checkpoint {path} to.")
+    if os.path.isdir(place):
+        raise IsADirectoryError(f"The checkpoint must be a file; {path} is a directory.")
+    if os.path.lexists(place) and not os.path.isfile(place):
+        raise OSError(f"The checkpoint must be a regular file; {path} is something else.")
+
+
+def _name(temporary: str, path: str) -> None:
+    """Give a file a name that no file has."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        os.replace(temporary, path)
 
 
 def _where(runs: list[list[dict[str, Any]]]) -> list[list[int]]:
@@ -229,14 +345,17 @@ def _with_arrays(value: Any, arrays: dict[str, Any]) -> Any:
 
 
 def _identity(estimator: Any, task: Task, seed: int) -> dict[str, Any]:
-    """Return what makes a fit this one and no other, as JSON has it."""
+    """Return what makes a fit this one and no other, as JSON has it.
+
+    Of a class and a parameter both what is shown of it and its digest.
+    """
     parameters = {
-        name: _text(value)
+        name: _told(name, value)
         for name, value in sorted(estimator.get_params(deep=False).items())
         if name not in IRRELEVANT
     }
     if isinstance(estimator.random_state, np.random.RandomState):  # where it stands
-        parameters["random_state"] = f"seed {seed}"
+        parameters["random_state"] = [f"RandomState that gave {seed}", ""]
     names, rows = ("X", "y", "sample_weight"), (task.data, task.given)
     data = {
         name + suffix: None if part is None else _digest(getattr(part, attribute))
@@ -244,42 +363,49 @@ def _identity(estimator: Any, task: Task, seed: int) -> dict[str, Any]:
         for name, attribute in zip(names, ("X", "y", "sample_weight"), strict=True)
     }
     if task.earlier is not None:  # a warm start begins where the last fit ended
-        data["earlier fit"] = _digest(task.earlier.parameters.theta)
-        if task.earlier.optimizer is not None:
-            data["its optimiser"] = _digest(task.earlier.optimizer.state)
-    return {"estimator": type(estimator).__qualname__, "parameters": parameters, "data": data}
+        parts = (task.earlier, task.inputs, task.targets)
+        data["earlier fit"] = fingerprint([part.plain() for part in parts])
+    cls = type(estimator)
+    return {
+        "estimator": {"class": [cls.__qualname__, _told("class", cls)[1]]},
+        "parameters": parameters,
+        "data": data,
+    }
 
 
-def _text(value: Any) -> str:
-    """Return a text that is the same in every run, and differs where the value does."""
+def _told(name: str, value: Any) -> list[str]:
+    """Return what is shown of a value, and a digest that tells it from others."""
     text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-    code = getattr(value, "__code__", None)
-    if code is not None:
-        parts = (code.co_code, [c for c in code.co_consts if not hasattr(c, "co_code")])
-        text += f" {hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()}"
-    return text
+    shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    try:
+        return [shown, fingerprint(value)]
+    except TypeError as error:
+        raise TypeError(
+            f"Checkpoint cannot tell {name}={shown} from others: {error}. A fit that is to go on"
+            " after a crash needs functions and objects that numbers, texts, arrays and other"
+            " functions say all of."
+        ) from error
 
 
 def _digest(array: Any) -> str | None:
-    """Return a digest of an array's type, shape and values."""
+    """Return the digest of data, of integers whatever their width."""
     if array is None:
         return None
-    parts = (array.data, array.indices, array.indptr) if issparse(array) else (array,)
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(f"{part.dtype} {part.shape} ".encode())
-        if part.dtype.kind == "O":
-            digest.update(repr(part.tolist()).encode())
-        else:
-            digest.update(np.ascontiguousarray(part).data.cast("B") if part.size else b"")
-    return digest.hexdigest()
+    return fingerprint(array.astype(np.int64) if array.dtype.kind in "biu" else array)
 
 
 def _difference(what: str, then: Any, now: Any) -> str:
-    """Say in what two fits differ."""
-    if what == "estimator":
-        return f"of a {then}, not a {now}"
+    """Say in what two fits differ, if they do."""
     names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-    if what == "data":
+    if what == "data" and names:
         return f"the data differ ({', '.join(names)})"
-    return "; ".join(f"{n} was {then.get(n, 'unset')} and is {now.get(n, 'unset')}" for n in names)
+    return "; ".join(_change(name, then.get(name), now.get(name)) for name in names)
+
+
+def _change(name: str, then: list[str] | None, now: list[str] | None) -> str:
+    was, is_now = (value[0] if value else "unset" for value in (then, now))
+    if was == is_now:
+        return f"{name} was another {is_now}, by its code, names, constants, closure or state"
+    if name == "class":
+        return f"of a {was}, not a {is_now}"
+    return f"{name} was {was} and is {is_now}"

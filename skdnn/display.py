@@ -3,22 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 # Of Okabe and Ito (2008), told apart by colour-blind readers: without yellow, too light for a
 # line, and without purple, which is blue to a protanope.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#000000", "#E69F00", "#56B4E9")
-TRAINING, VALIDATION, RATE = "-", (0, (4, 1.5)), (0, (1, 1.5))
+DASHED, DOTTED = (0, (4, 1.5)), (0, (1, 1.5))
 GREY = "#666666"
+
+TRAINING, SEARCH, VALIDATION, DECIDING, BEST, RATE = (
+    *("training", "training, search", "validation", "validation, calibrated"),
+    *("best epoch", "learning rate"),
+)
+STRONG, FAINT = {"linewidth": 1.8}, {"linewidth": 1.0, "alpha": 0.6}
+STYLES: dict[str, dict[str, Any]] = {
+    TRAINING: {"linestyle": "-", **STRONG},
+    SEARCH: {"linestyle": "-", **FAINT},
+    VALIDATION: {"linestyle": DASHED, **STRONG},
+    DECIDING: {"linestyle": DASHED, **STRONG},
+    BEST: {
+        "linestyle": "",
+        "marker": "o",
+        "markersize": 8,
+        "markeredgecolor": "white",
+        "markeredgewidth": 1.5,
+        "zorder": 3,
+    },
+    RATE: {"linestyle": DOTTED, "linewidth": 1.2, "alpha": 0.8},
+}
+
+# Of several networks there is one for each.
+Curve = Sequence[float] | Sequence[Sequence[float]]
+
+
+class _Network(NamedTuple):
+    """The curves of one network, as of an estimator; None for those that it has not."""
+
+    loss: Any
+    search_loss: Any
+    validation_loss: Any
+    deciding_loss: Any
+    validated: Any
+    best_epoch: Any
+    learning_rate: Any
 
 
 class LossCurveDisplay:
     """Loss curves of one or several fits: training, validation, the best epoch.
 
+    Drawn are, over the epochs of all calls to `fit`: the training loss of the last run; that of
+    the search before it, if it was a refit on all rows; the validation loss, and where
+    calibration comes before the choice of the best epoch, also the one after it; and the best
+    epoch on the curve that it was chosen by. Several networks are thin lines of one colour.
+
     Made by :meth:`from_estimator` or :meth:`from_estimators`. What is passed here is kept
-    as attributes, in one list for each, an entry for an estimator.
+    as attributes, in one list for each, an entry for an estimator; of several networks the entry
+    is a list of them.
 
     Parameters
     ----------
@@ -27,13 +70,21 @@ class LossCurveDisplay:
     loss_curves : list of (list of float)
         The training loss of every epoch.
     validation_loss_curves : list of (list of float or None)
-        The validation loss of every epoch, where there is one.
+        The validation loss of every epoch that was validated, if any was.
     best_epochs : list of (int or None)
-        The epoch whose weights are kept, counted from 1, where early stopping chose it.
+        The epoch that early stopping found best, counted from 1 over all calls.
     learning_rate_curves : list of (list of float or None)
         The learning rate of every epoch.
     x_label : str, default="Epoch"
         What the horizontal axis counts.
+    search_loss_curves : list of (list of float or None), optional
+        The training loss of the epochs that were validated, where a refit came after them.
+    deciding_loss_curves : list of (list of float or None), optional
+        Their validation loss after calibration, where that decided which was the best.
+    validated_epochs : list of (list of int or None), optional
+        Which epochs these are, counted from 1 over all calls; None for 1, 2, ...
+    scorings : list of (str or None), optional
+        What best epochs are the best by, if not by the loss.
 
     Attributes
     ----------
@@ -42,7 +93,8 @@ class LossCurveDisplay:
     figure_ : matplotlib.figure.Figure
         Its figure.
     lines_ : list of matplotlib.lines.Line2D
-        The curves: of each estimator training, then validation if there is one.
+        The curves: of each estimator, and of each of its networks, training, the search's
+        training, validation, and that after calibration, as far as they are there.
     best_ : list of matplotlib.lines.Line2D
         The marks of the best epochs.
     learning_rate_ax_ : matplotlib.axes.Axes or None
@@ -59,7 +111,7 @@ class LossCurveDisplay:
     >>> from sklearn.datasets import load_iris
     >>> from skdnn import DNNClassifier, LossCurveDisplay
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = DNNClassifier(early_stopping=True, scoring="loss", random_state=0)
+    >>> model = DNNClassifier(random_state=0)
     >>> LossCurveDisplay.from_estimator(model.fit(X, y))  # doctest: +SKIP
     <...>
     """
@@ -68,16 +120,25 @@ class LossCurveDisplay:
         self,
         *,
         names: list[str],
-        loss_curves: list[Sequence[float]],
-        validation_loss_curves: list[Sequence[float] | None],
-        best_epochs: list[int | None],
-        learning_rate_curves: list[Sequence[float] | None],
+        loss_curves: list[Curve],
+        validation_loss_curves: list[Any],
+        best_epochs: list[Any],
+        learning_rate_curves: list[Any],
         x_label: str = "Epoch",
+        search_loss_curves: list[Any] | None = None,
+        deciding_loss_curves: list[Any] | None = None,
+        validated_epochs: list[Any] | None = None,
+        scorings: list[str | None] | None = None,
     ) -> None:
+        none = [None] * len(names)
         self.names = names
         self.loss_curves = loss_curves
+        self.search_loss_curves = search_loss_curves or none
         self.validation_loss_curves = validation_loss_curves
+        self.deciding_loss_curves = deciding_loss_curves or none
+        self.validated_epochs = validated_epochs or none
         self.best_epochs = best_epochs
+        self.scorings = scorings or none
         self.learning_rate_curves = learning_rate_curves
         self.x_label = x_label
 
@@ -105,7 +166,8 @@ class LossCurveDisplay:
         ax : matplotlib.axes.Axes, optional
             Where to plot; a new figure by default.
         **kwargs
-            Passed to every call of ``Axes.plot`` for a loss.
+            Passed to every call of ``Axes.plot`` for a loss, by matplotlib's long names or
+            their short ones, such as `lw`, `c`, `ls`; all but `label`.
 
         Returns
         -------
@@ -168,8 +230,12 @@ class LossCurveDisplay:
         display = cls(
             names=names,
             loss_curves=[model.loss_curve_ for model in models],
+            search_loss_curves=[_get(model, "search_loss_curve_") for model in models],
             validation_loss_curves=[_get(model, "validation_loss_curve_") for model in models],
+            deciding_loss_curves=[_deciding_loss(model) for model in models],
+            validated_epochs=[_get(model, "_validated") for model in models],
             best_epochs=[_best_epoch(model) for model in models],
+            scorings=[_scoring(model) for model in models],
             learning_rate_curves=[_get(model, "learning_rate_curve_") for model in models],
             x_label=" or ".join(sorted({_counted(model) for model in models})).capitalize(),
         )
@@ -185,7 +251,7 @@ class LossCurveDisplay:
         learning_rate : bool, default=False
             Whether to plot the learning rates too, on axes of their own on the right.
         **kwargs
-            Passed to every call of ``Axes.plot`` for a loss.
+            As in :meth:`from_estimator`.
 
         Returns
         -------
@@ -193,115 +259,138 @@ class LossCurveDisplay:
 
         Raises
         ------
+        TypeError
+            If `label` is among them.
         ImportError
             If matplotlib is not installed.
         """
         try:
             import matplotlib.pyplot as plt
+            from matplotlib.cbook import normalize_kwargs
+            from matplotlib.lines import Line2D
             from matplotlib.ticker import MaxNLocator
         except ImportError as error:
             raise ImportError(
                 "LossCurveDisplay needs matplotlib: pip install 'skdnn[plot]'."
             ) from error
+        if "label" in kwargs:
+            raise TypeError("What the curves are called is said by name or names, not by label.")
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
-        self.lines_: list[Any] = []
-        self.best_: list[Any] = []
+        self.learning_rate_ax_: Any = None
+        if learning_rate:
+            self.learning_rate_ax_ = ax.twinx()
+            self.learning_rate_ax_.set(ylabel="Learning rate")
+        # What each line is of: which estimator, and which of the kinds that have a style.
+        self._drawn: list[tuple[int, str, Any]] = []
         for i in range(len(self.names)):
-            self._plot_losses(i, kwargs)
+            for network in self._networks(i):
+                self._plot_network(i, network, normalize_kwargs(kwargs, Line2D))
+        if learning_rate:
+            rates = self.learning_rate_ax_.dataLim.ymax
+            self.learning_rate_ax_.set_ylim(0, 1.05 * rates if rates > 0 else 1)
         ax.set(xlabel=self.x_label, ylabel="Loss")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         ax.grid(alpha=0.3, linewidth=0.6)
-        self.learning_rate_ax_: Any = None
-        self.learning_rate_lines_: list[Any] = []
-        if learning_rate:
-            self._plot_learning_rates()
+        self.lines_ = [line for _, kind, line in self._drawn if kind not in (BEST, RATE)]
+        self.best_ = [line for _, kind, line in self._drawn if kind == BEST]
+        self.learning_rate_lines_ = [line for _, kind, line in self._drawn if kind == RATE]
         self._add_legend()
         return self
 
-    def _colors(self, i: int) -> tuple[str, str]:
-        """Return the colours of training and validation of estimator i."""
-        first = COLORS[i % len(COLORS)]
-        return (first, first) if len(self.names) > 1 else (COLORS[0], COLORS[1])
-
-    def _plot_losses(self, i: int, kwargs: dict[str, Any]) -> None:
-        curve, validation, best = (
-            self.loss_curves[i],
-            self.validation_loss_curves[i],
-            self.best_epochs[i],
-        )
-        style = {"linewidth": 1.8}
-        colors = self._colors(i)
-        self.lines_ += self.ax_.plot(
-            range(1, len(curve) + 1),
-            curve,
-            **{**style, "color": colors[0], "linestyle": TRAINING, **kwargs},
-            label=f"{self.names[i]}, training",
-        )
-        if validation is None:
-            return
-        (line,) = self.ax_.plot(
-            range(1, len(validation) + 1),
-            validation,
-            **{**style, "color": colors[1], "linestyle": VALIDATION, **kwargs},
-            label=f"{self.names[i]}, validation",
-        )
-        self.lines_.append(line)
-        if best:
-            self.best_ += self.ax_.plot(
-                best,
-                validation[best - 1],
-                "o",
-                color=line.get_color(),
-                markersize=8,
-                markeredgecolor="white",
-                markeredgewidth=1.5,
-                zorder=3,
-                label=f"{self.names[i]}, best epoch: {best}",
+    def _networks(self, i: int) -> list[_Network]:
+        """Return the curves of each network of estimator i."""
+        curves = [
+            of[i]
+            for of in (
+                *(self.loss_curves, self.search_loss_curves, self.validation_loss_curves),
+                *(self.deciding_loss_curves, self.validated_epochs, self.best_epochs),
+                self.learning_rate_curves,
             )
+        ]
+        if not _is_of_several(self.loss_curves[i]):
+            return [_Network(*curves)]
+        n = len(self.loss_curves[i])
+        each = [[None] * n if of is None else of for of in curves]
+        return [_Network(*of) for of in zip(*each, strict=True)]
 
-    def _plot_learning_rates(self) -> None:
-        self.learning_rate_ax_ = self.ax_.twinx()
-        for i, (name, curve) in enumerate(zip(self.names, self.learning_rate_curves, strict=True)):
-            if curve:
-                self.learning_rate_lines_ += self.learning_rate_ax_.plot(
-                    range(1, len(curve) + 1),
-                    curve,
-                    color=GREY if len(self.names) == 1 else self._colors(i)[0],
-                    linestyle=RATE,
-                    linewidth=1.2,
-                    alpha=0.8,
-                    label=f"{name}, learning rate",
-                )
-        self.learning_rate_ax_.set(ylabel="Learning rate")
-        self.learning_rate_ax_.set_ylim(bottom=0)
+    def _plot_network(self, i: int, network: _Network, kwargs: dict[str, Any]) -> None:
+        """Plot the curves of one network of estimator i."""
+        validated = network.validated or range(1, 1 + len(network.validation_loss or ()))
+        epochs = range(1, 1 + len(network.loss))
+        self._plot(i, TRAINING, epochs, network.loss, kwargs)
+        self._plot(i, SEARCH, validated, network.search_loss, kwargs)
+        faint = bool(network.deciding_loss)
+        self._plot(i, VALIDATION, validated, network.validation_loss, kwargs, faint)
+        self._plot(i, DECIDING, validated, network.deciding_loss, kwargs)
+        decided = network.deciding_loss or network.validation_loss
+        if decided and network.best_epoch in validated:
+            color = {"color": self._drawn[-1][2].get_color()}
+            # An earlier call may have gone beyond the epoch that a later one began with.
+            at = len(validated) - 1 - list(reversed(validated)).index(network.best_epoch)
+            self._plot(i, BEST, [network.best_epoch], [decided[at]], color)
+        if self.learning_rate_ax_ is not None:
+            of_rate = {} if len(self.names) > 1 else {"color": GREY}
+            self._plot(i, RATE, epochs, network.learning_rate, of_rate)
+
+    def _plot(
+        self,
+        i: int,
+        kind: str,
+        epochs: Sequence[int],
+        curve: Any,
+        kwargs: dict[str, Any],
+        faint: bool = False,
+    ) -> None:
+        """Plot one curve of estimator i, if it is there."""
+        if not curve:
+            return
+        style = {"color": self._color(i, kind), **STYLES[kind], **(FAINT if faint else {})}
+        if _is_of_several(self.loss_curves[i]) and "linewidth" in style:
+            style["linewidth"] *= 0.65
+        ax = self.learning_rate_ax_ if kind == RATE else self.ax_
+        x, y = _with_gaps(epochs[: len(curve)], curve)
+        lines = ax.plot(x, y, **{**style, **kwargs}, label=f"{self.names[i]}, {kind}")
+        self._drawn += [(i, kind, line) for line in lines]
+
+    def _color(self, i: int, kind: str) -> str:
+        """Return the colour of estimator i; a single one has two."""
+        if len(self.names) > 1:
+            return COLORS[i % len(COLORS)]
+        return COLORS[0] if kind in (TRAINING, SEARCH) else COLORS[1]
 
     def _add_legend(self) -> None:
-        """Name every line of one estimator; of several, the colours and then the styles."""
+        """Name every kind of line of one estimator; of several, the colours and then the styles."""
         from matplotlib.lines import Line2D
 
-        drawn = [*self.lines_, *self.best_, *self.learning_rate_lines_]
+        first: dict[str, Any] = {}  # line of each kind
+        for _, kind, line in self._drawn:
+            first.setdefault(kind, line)
+        kinds = [kind for kind in STYLES if kind in first]
         if len(self.names) == 1:
-            labels = [line.get_label().removeprefix(f"{self.names[0]}, ") for line in drawn]
-            self._put_legend(drawn, labels, title=self.names[0])
+            by = f" by {self.scorings[0]}" if self.scorings[0] else ""
+            labels = [f"{kind}{by}{self._which(0)}" if kind == BEST else kind for kind in kinds]
+            if SEARCH in first:
+                labels[0] = "training, refit"
+            self._put_legend([first[kind] for kind in kinds], labels, title=self.names[0])
             return
-        names = list(self.names)
-        for line in self.best_:
-            i = [n for n, name in enumerate(names) if line.get_label().startswith(f"{name}, best")]
-            names[i[0]] += f" (best epoch: {line.get_label().rpartition(' ')[2]})"
-        handles = [Line2D([], [], color=self._colors(i)[0], lw=4) for i in range(len(names))]
-        kinds: dict[str, tuple[bool, dict[str, Any]]] = {
-            "training": (True, {"linestyle": TRAINING}),
-            "validation": (any(self.validation_loss_curves), {"linestyle": VALIDATION}),
-            "best epoch": (bool(self.best_), {"marker": "o", "linestyle": ""}),
-            "learning rate": (bool(self.learning_rate_lines_), {"linestyle": RATE}),
-        }
-        for name, (is_drawn, style) in kinds.items():
-            if is_drawn:
-                handles.append(Line2D([], [], color=GREY, **style))
-                names.append(name)
-        self._put_legend(handles, names)
+        colors = {i: line.get_color() for i, _, line in reversed(self._drawn)}
+        handles = [Line2D([], [], color=color, lw=4) for _, color in sorted(colors.items())]
+        names = [
+            f"{name} (best epoch{which})" if (which := self._which(i)) else name
+            for i, name in enumerate(self.names)
+        ]
+        for kind in kinds:
+            handles.append(Line2D([], []))
+            handles[-1].update_from(first[kind])
+            handles[-1].set(color=GREY)
+        self._put_legend(handles, [*names, *kinds])
+
+    def _which(self, i: int) -> str:
+        """Return which epochs of estimator i are marked, as they stand in a legend."""
+        best = [int(line.get_xdata()[0]) for j, kind, line in self._drawn if (j, kind) == (i, BEST)]
+        return f": {', '.join(map(str, best))}" if best else ""
 
     def _put_legend(self, handles: list[Any], labels: list[str], title: str | None = None) -> None:
         if self.learning_rate_ax_ is None:
@@ -311,15 +400,34 @@ class LossCurveDisplay:
             self.ax_.legend(handles, labels, title=title, frameon=False, **place)
 
 
+def _is_of_several(curve: Any) -> bool:
+    """Whether there is one curve for each of several networks."""
+    return len(curve) > 0 and np.ndim(curve[0]) > 0
+
+
+def _with_gaps(epochs: Sequence[int], curve: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Return the curve without a line from one epoch to another than the next."""
+    x: list[float] = []
+    y: list[float] = []
+    for epoch, value in zip(epochs, curve, strict=True):
+        if x and epoch != x[-1] + 1:
+            x.append(np.nan)
+            y.append(np.nan)
+        x.append(epoch)
+        y.append(value)
+    return x, y
+
+
 def _get(model: Any, name: str) -> Any:
     return getattr(model, name, None)
 
 
 def _last(estimator: Any) -> Any:
-    """Return the estimator that was trained, inside of a pipeline or search."""
+    """Return the estimator that was trained, inside of a pipeline, a search or another one."""
     check_is_fitted(estimator)
-    if hasattr(estimator, "best_estimator_"):
-        return _last(estimator.best_estimator_)
+    for name in ("best_estimator_", "regressor_", "estimator_"):
+        if hasattr(estimator, name):
+            return _last(getattr(estimator, name))
     if hasattr(estimator, "steps"):
         return _last(estimator[-1])
     if not hasattr(estimator, "loss_curve_"):
@@ -344,12 +452,33 @@ def _tell_apart(models: list[Any]) -> list[str]:
     return [f"{names[i] or classes[i]} #{i + 1}" for i in range(len(models))]
 
 
-def _best_epoch(model: Any) -> int | None:
-    """Return the epoch that early stopping chose, counted over all warm starts."""
-    if _get(model, "best_validation_score_") is None or not _get(model, "best_n_iter_"):
+def _deciding_loss(model: Any) -> Any:
+    """Return minus the scores, where these are of the loss after calibration."""
+    did, scores = _get(model, "recipe_"), _get(model, "validation_scores_")
+    if did is None or not scores or not (did.calibrate and did.scoring == "loss"):
         return None
-    return len(model.loss_curve_) - model.n_iter_ + model.best_n_iter_
+    each = scores if np.ndim(scores[0]) else [scores]
+    losses = [[-score for score in of] for of in each]
+    return losses if each is scores else losses[0]
+
+
+def _best_epoch(model: Any) -> Any:
+    """Return the epoch that early stopping chose, counted over all warm starts.
+
+    A run goes on where the last run of the call before ended.
+    """
+    curve, best = model.loss_curve_, _get(model, "best_n_iter_")
+    score = _get(model, "best_validation_score_")
+    if _is_of_several(curve):
+        return [b if s is not None else None for b, s in zip(best, score, strict=True)]
+    return None if score is None or not best else len(curve) - model.n_iter_ + best
+
+
+def _scoring(model: Any) -> str | None:
+    """Return what the best epoch was chosen by, if not by the loss."""
+    scoring = getattr(_get(model, "recipe_"), "scoring", "loss")
+    return None if scoring == "loss" else scoring
 
 
 def _counted(model: Any) -> str:
-    return "iteration" if model.solver == "lbfgs" else "epoch"
+    return "iteration" if _get(model, "solver") == "lbfgs" else "epoch"

@@ -515,6 +515,8 @@ def _recorded(found: Found, early_stopping: bool) -> dict[str, Any]:
         "loss_": curves.loss[-1] if curves.loss else np.nan,
         "loss_curve_": curves.loss,
         "learning_rate_curve_": curves.learning_rate,
+        "search_loss_curve_": None if found.search is None else searched.search_loss,
+        "_validated": searched.validated,  # which epochs these two and the scores are of
         "validation_loss_curve_": searched.validation_loss or None,
         "best_loss_": None if early_stopping else state.best_loss,
         "validation_scores_": searched.validation_score if early_stopping else None,

@@ -25,7 +25,7 @@ from skdnn.core.schedules import ENDS_AT_ZERO, SCHEDULES, with_warmup
 from skdnn.fit.judge import Judge, Score
 from skdnn.fit.objective import Objective
 from skdnn.fit.rows import Batches, Rows
-from skdnn.fit.training import End, Found, Plan, State, train, train_lbfgs
+from skdnn.fit.training import OF_SEARCH, End, Found, Plan, State, train, train_lbfgs
 from skdnn.fit.watch import Run
 
 DEEP = 8  # from so many layers on "fan_in" divides the rate by their number too
@@ -93,7 +93,7 @@ def fit_network(recipe: Recipe, problem: Problem, run: Run) -> Found:
         plan = recipe.again.repeating(search, stretch)
         recipe.train(refit, problem, None, plan, judge, run)
         if not refit.end:
-            for name in ("validation_loss", "validation_score"):
+            for name in OF_SEARCH:
                 setattr(refit.curves, name, getattr(search.curves, name))
             found = Found(refit, None, search, found.factor, stretch)
     return found
@@ -149,6 +149,9 @@ class Recipe:
         The type that is trained in, "float32" or "float64".
     early_stopping : bool
         Whether the best epoch on held-out or given rows is kept.
+    scoring : str
+        What is best: "loss" for their loss, after calibration if there is one; "score" for
+        the estimator's own score, or a scorer's name; "" without early stopping.
     calibrate, refit : bool
         Whether the search is followed by them.
     n_estimators : int
@@ -178,6 +181,7 @@ class Recipe:
     learning_rate_init: float
     precision: str
     early_stopping: bool
+    scoring: str
     calibrate: bool
     refit: bool
     n_estimators: int
@@ -230,10 +234,11 @@ class Recipe:
             solver=settings.solver,
             max_epochs=search.max_iter,
             batch_size=left if settings.solver == "lbfgs" else search.batch_size,
-            learning_rate=rate if isinstance(rate, str) else getattr(rate, "__name__", repr(rate)),
+            learning_rate=_name_of(rate),
             learning_rate_init=float(settings.learning_rate_init),
             precision="float32" if settings.precision == "single" else np.dtype(dtype).name,
             early_stopping=bool(stops),
+            scoring=_name_of(settings.scoring or "score") if stops else "",
             calibrate=bool(stops and getattr(settings, "calibrate", False)),
             refit=bool(n_held_out and settings.refit),
             n_estimators=int(settings.n_estimators),
@@ -279,7 +284,7 @@ class Recipe:
         >>> model = DNNClassifier(random_state=0).fit(*load_iris(return_X_y=True))
         >>> did = model.recipe_.asdict()
         >>> did["n_held_out"], did["batch_size"], did["precision"], did["refitted"]
-        (30, 60, 'float32', [True])
+        (30, 50, 'float32', [True])
         """
         return {f.name: getattr(self, f.name) for f in fields(self) if f.repr}
 
@@ -421,6 +426,10 @@ class Recipe:
             "sgd": (of.momentum, of.nesterovs_momentum),
         }
         return OPTIMIZERS[self.solver](n, dtype, factors, *options.get(self.solver, ()))
+
+
+def _name_of(value: Any) -> str:
+    return value if isinstance(value, str) else getattr(value, "__name__", repr(value))
 
 
 def batch_rows(n: int) -> int:

@@ -42,13 +42,21 @@ class End(StrEnum):
 
 @dataclass
 class Curves:
-    """What is recorded at every epoch."""
+    """What is recorded at every epoch.
+
+    Of epochs that were validated, the four of them that say so are entry by entry.
+    """
 
     loss: list[float] = field(default_factory=list)
+    validated: list[int] = field(default_factory=list)  # the number of `loss` by then
+    search_loss: list[float] = field(default_factory=list)  # on the rows trained on
     validation_loss: list[float] = field(default_factory=list)
-    validation_score: list[float] = field(default_factory=list)
+    validation_score: list[float] = field(default_factory=list)  # nan where none is asked for
     learning_rate: list[float] = field(default_factory=list)
     divisor: list[float] = field(default_factory=list)  # of the adaptive rate
+
+
+OF_SEARCH = ("validated", "search_loss", "validation_loss", "validation_score")
 
 
 @dataclass
@@ -388,11 +396,11 @@ def _record(state: State, cost: Cost, verdict: Verdict | None, plan: Plan, n: in
         state.best_loss = cost.reported
     if verdict is None:
         return -cost.J
+    curves.validated.append(len(curves.loss))
+    curves.search_loss.append(cost.reported)
     curves.validation_loss.append(verdict.loss.reported)
-    if not plan.keep_best:
-        return -cost.J
-    curves.validation_score.append(verdict.reported)
-    return verdict.score
+    curves.validation_score.append(verdict.reported if plan.keep_best else np.nan)
+    return verdict.score if plan.keep_best else -cost.J
 
 
 def _all_finite(theta: Array) -> bool:

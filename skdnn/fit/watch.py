@@ -158,8 +158,12 @@ class Watch:
         for callback in getattr(self.estimator, "_skl_callbacks", []):
             if hasattr(callback, "begin"):
                 self.savers.append(callback.begin(self.estimator, task, seed))
-        saved = [saver for saver in self.savers if saver.saved]
-        return (saved[0].seed, saved[0].saved) if saved else (seed, [])
+        first = next((saver for saver in self.savers if saver.saved), None)
+        if first is None:
+            return seed, []
+        for saver in self.savers:
+            saver.seed = first.seed
+        return first.seed, first.saved
 
     def open(self, runs: list[Stages], describe: Describe) -> list[Run]:
         """Begin the fit of networks.
