@@ -14,27 +14,40 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES
 from skdnn.core.network import Parameters
-from skdnn.door import Data, read, read_inputs, read_targets
+from skdnn.door import (
+    Data,
+    about,
+    check_together,
+    read,
+    read_classes,
+    read_inputs,
+    read_targets,
+    warn_if_rounded,
+)
 from skdnn.fit.recipe import Problem, Recipe, fit_networks
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Run, Stages, Watch, Watched
 from skdnn.model import Decoder, Model
 from skdnn.parameters import (
+    STOCHASTIC,
     OfClassifier,
     OfRegressor,
     Settings,
     check,
     dropout_rates,
     estimator,
+    explained,
     is_auto,
+    nearest,
     plain_values,
     resolve,
+    validate,
 )
 from skdnn.scoring import make_score
 from skdnn.targets import Classes, Labelled, LabelSets, Numbers, Targets, TwoClasses
@@ -75,6 +88,34 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return "_model" in vars(self)
 
+    def _validate_params(self) -> None:
+        validate(self)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params
+            Any of the constructor's.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter; it says which one may have been meant.
+        """
+        try:
+            return super().set_params(**params)
+        except ValueError as error:
+            known = self.get_params(deep=False)
+            unknown = next((name for name in params if name not in known), None)
+            error.args = (f"{error}{nearest(unknown, known)}",)
+            raise
+
     @classmethod
     def plain(cls, **params: Any) -> Self:
         """Return an estimator that is the network of the paper with nothing added.
@@ -101,6 +142,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
 
     # Fitting
 
+    @explained
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -123,8 +165,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), optional
             Weights >= 0, not all 0; a weight of k counts as k rows.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), optional
-            Rows to validate on: their loss is recorded at every epoch, and with
-            ``early_stopping=True`` they take the place of `validation_fraction`.
+            Rows to validate on: their loss is recorded at every epoch, and unless
+            ``early_stopping=False`` they take the place of `validation_fraction`, however few
+            rows there are to train on.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), optional
             The targets of X_val.
         sample_weight_val : array-like of shape (n_val,), optional
@@ -140,7 +183,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             If a parameter or the data are unfit, before any work is done, or if the fit
             diverges. What was fitted before is then kept.
         """
-        _check_together(X_val, y_val)
+        check_together(X_val, y_val, sample_weight_val)
         check(self, validates=X_val is not None)
         model, earlier = self._go_on_from() if self.warm_start else (None, None)
         data = read(self, X, y, sample_weight, fresh=model is None)
@@ -154,14 +197,14 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         self, data: Data, given: Data | None, model: Model | None, earlier: State | None
     ) -> Self:
         targets = self._targets(data, model)
-        for rows in (data, given):
-            if rows is not None:
-                targets.check(rows.y)
+        targets.check(data.y)
+        if given is not None:
+            targets.check(given.y, "y_val")
         if earlier is not None:
             targets.check_complete(data.y)
         task = Task.of(self, data, given, targets, model, earlier)
         n, n_rows = len(data.y), len(task.counted)
-        settings = self._settings(n, n_rows)
+        settings = self._settings(n, n_rows, validates=given is not None)
         recipe = Recipe.of(settings, n, n_rows, len(task.spare), given is not None, data.X.dtype)
 
         def fitted(model: Model) -> Any:
@@ -170,7 +213,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             return clone(self)._keep({**attributes, **self._shape(task, None)})
 
         problem = task.problem(
-            recipe, lambda numbers: make_score(task, settings.scoring, fitted, numbers)
+            recipe, lambda numbers: make_score(self, task, settings.scoring, fitted, numbers)
         )
         watched = Watched(data.given, data.y, data.sample_weight)
         watch = Watch(self, watched, recipe.n_estimators, recipe.most_epochs)
@@ -194,7 +237,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, classes: ArrayLike | None
     ) -> Self:
         check(self)
-        if self.early_stopping is True:
+        if self.early_stopping and not is_auto(self.early_stopping):
             raise ValueError("partial_fit does not support early_stopping=True.")
         model, state = self._go_on_from()
         data = read(self, X, y, sample_weight, fresh=model is None)
@@ -225,9 +268,18 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             return self._learn_targets(data, classes)
         return self._renew_targets(model.targets, classes)
 
-    def _settings(self, n: int, n_rows: int, partial: bool = False) -> Settings:
+    def _settings(
+        self, n: int, n_rows: int, validates: bool = False, partial: bool = False
+    ) -> Settings:
         """Return the parameters for n rows, n_rows of weight > 0, every "auto" resolved."""
-        values = vars(resolve(self, n_rows)).copy()
+        batch_size = 0 if isinstance(self.batch_size, str) else self.batch_size
+        if self.solver in STOCHASTIC and batch_size > n:
+            warnings.warn(
+                f"batch_size={batch_size} is more than the {n} training rows, and is taken as"
+                " all of them.",
+                stacklevel=2,
+            )
+        values = vars(resolve(self, n_rows, validates)).copy()
         values["max_iter"] = resolve(self, n).max_iter
         values["keeps_max_iter"] = not is_auto(self.max_iter)
         values["dropout"] = dropout_rates(self)
@@ -381,8 +433,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             "_losses": [self._losses[i]],
             "n_iter_": recipe.n_epochs[i],
         }
-        one = clone(self).set_params(n_estimators=1, random_state=recipe.random_states()[i])
-        return one._keep(attributes)
+        # Set as attributes: the constructor of a subclass may not take them.
+        parameters = {"n_estimators": 1, "random_state": recipe.random_states()[i]}
+        return clone(self)._keep({**attributes, **parameters})
 
     # Views of the one flat vector
 
@@ -484,26 +537,6 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         return True
 
 
-def _check_together(X_val: Any, y_val: Any) -> None:
-    if (X_val is None) != (y_val is None):
-        missing = "y_val" if y_val is None else "X_val"
-        raise ValueError(f"X_val and y_val must be given together; {missing} is None.")
-
-
-def _warn_if_rounded(data: Data) -> None:
-    """Warn where predictions in the type of X cannot tell targets apart."""
-    low, high = data.y.min(axis=0), data.y.max(axis=0)
-    step = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(data.X.dtype))
-    if np.any((step > 0.01 * (high - low)) & (high > low)):
-        warnings.warn(
-            f"Predictions are {data.X.dtype.name}, as X is, and too coarse for y, which spreads"
-            f" over {np.min(high - low):.3g} around {np.max(high):.3g}: pass X as float64, or"
-            " subtract a constant from y.",
-            UserWarning,
-            stacklevel=2,
-        )
-
-
 def _recorded(found: Found, early_stopping: bool) -> dict[str, Any]:
     """Return the attributes that tell how one network was trained."""
     state, decided = found.state, found.decided
@@ -575,7 +608,7 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         return make(*(getattr(self, name) for name in make.options))
 
     def _read_targets(self, y: Any, name: str) -> NDArray[Any]:
-        y = read_targets(self, y, name).astype(np.float64, copy=False)
+        y = read_targets(self, y, name, numeric=True)
         least = LOSSES[self.loss].least
         if np.any(y < least):
             raise ValueError(
@@ -585,12 +618,13 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         return y
 
     def _learn_targets(self, data: Data, classes: ArrayLike | None) -> Targets:
-        _warn_if_rounded(data)
+        warn_if_rounded(data)
         return Numbers.learn(data.y, data.w, self._loss(), self.scale_target)
 
     def _renew_targets(self, targets: Targets, classes: ArrayLike | None) -> Targets:
         return replace(targets, loss=self._loss())
 
+    @explained
     def predict(self, X: Any) -> Array:
         """Predict the targets of X.
 
@@ -607,6 +641,7 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         return self._outputs(X, lambda Z: self._model.targets.decode(Z))
 
     @available_if(lambda self: self._can_partial_fit())
+    @explained
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Go once through the given rows, from the weights as they are.
@@ -644,21 +679,34 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         assert isinstance(targets, Labelled)
         return targets
 
-    def _form(self, kind: str) -> type[Labelled]:
+    def _form(self, kind: str, name: str = "y") -> type[Labelled]:
         """Return the part for a type of target as scikit-learn names it, or refuse it."""
         raise NotImplementedError
 
     def _read_targets(self, y: Any, name: str) -> NDArray[Any]:
         y = read_targets(self, y, name)
-        check_classification_targets(y)
-        self._form(type_of_target(y, input_name=name, raise_unknown=True))
+        with about(name):
+            check_classification_targets(y)
+            kind = type_of_target(y, input_name=name, raise_unknown=True)
+        if self._form(kind, name) is LabelSets:
+            values = np.unique(y)
+            if not np.isin(values, (0, 1)).all():
+                raise ValueError(
+                    f"{name} must be an indicator matrix of 0 and 1; it has the values"
+                    f" {values.tolist()}."
+                )
         return y
 
     def _learn_targets(self, data: Data, classes: ArrayLike | None) -> Targets:
         y = data.y
         form = self._form(type_of_target(y))
         present = np.arange(y.shape[1]) if y.ndim == 2 else np.unique(y)
-        known = present if classes is None else unique_labels(classes)
+        known = present if classes is None else read_classes(classes)
+        if y.ndim == 2 and len(known) != y.shape[1]:
+            raise ValueError(
+                f"classes must have one entry for each of the {y.shape[1]} columns of y; got"
+                f" {known.tolist()}."
+            )
         if y.ndim == 1 and len(known) < 2:
             raise ValueError(f"y must have at least 2 classes; got 1 class only: {known.tolist()}.")
         if form is TwoClasses and len(known) > 2:
@@ -670,13 +718,14 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
 
     def _renew_targets(self, targets: Targets, classes: ArrayLike | None) -> Targets:
         assert isinstance(targets, Labelled)
-        if classes is not None and not np.array_equal(unique_labels(classes), targets.classes):
+        if classes is not None and read_classes(classes).tolist() != targets.classes.tolist():
             raise ValueError(
                 f"classes={classes!r} must be the same as on the first call to partial_fit:"
                 f" {targets.classes!r}."
             )
         return replace(targets, smoothing=self.label_smoothing)
 
+    @explained
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the class of every row of X.
 
@@ -692,6 +741,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         """
         return self._outputs(X, lambda Z: self._labelled("classes_").decode(Z))
 
+    @explained
     def decision_function(self, X: Any) -> Array:
         """Return what decides: the log-odds of two classes, or raw outputs of several.
 
@@ -708,6 +758,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         """
         return self._outputs(X, lambda Z: self._labelled("classes_").decision(Z))
 
+    @explained
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of every class.
 
@@ -723,6 +774,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         """
         return self._outputs(X, lambda Z: self._labelled("classes_").probabilities(Z))
 
+    @explained
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithm of `predict_proba`, finite where that rounds to 0.
 
@@ -738,6 +790,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         return self._outputs(X, lambda Z: self._labelled("classes_").log_probabilities(Z))
 
     @available_if(lambda self: self._can_partial_fit())
+    @explained
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
@@ -820,11 +873,11 @@ class DNNBinaryClassifier(_DNNClassifierBase):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _form(self, kind: str) -> type[Labelled]:
+    def _form(self, kind: str, name: str = "y") -> type[Labelled]:
         if kind not in ("binary", "multilabel-indicator"):
             raise ValueError(
-                "Only binary classification is supported. The type of the target is "
-                f"{kind}. For more than two classes there is DNNClassifier."
+                "Only binary classification is supported. The type of the target is"
+                f" {kind} ({name}). For more than two classes there is DNNClassifier."
             )
         return TwoClasses if kind == "binary" else LabelSets
 
@@ -865,12 +918,13 @@ class DNNClassifier(_DNNClassifierBase):
     [(96, 4), (96, 96), (3, 96)]
     """
 
-    def _form(self, kind: str) -> type[Labelled]:
+    def _form(self, kind: str, name: str = "y") -> type[Labelled]:
         if kind == "multilabel-indicator":
             raise ValueError(
-                "y must hold one label a row; got a multilabel indicator matrix, which is"
-                " for DNNBinaryClassifier."
+                f"{name} must hold one label a row; got a multilabel indicator matrix. Of one-hot"
+                f" rows, as Keras takes them, numpy.argmax({name}, axis=1) makes labels; several"
+                " labels a row are for DNNBinaryClassifier."
             )
         if kind not in ("binary", "multiclass"):
-            raise ValueError(f"y must hold one label a row; the type of the target is {kind}.")
+            raise ValueError(f"{name} must hold one label a row; the type of the target is {kind}.")
         return Classes

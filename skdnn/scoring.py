@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,8 +22,10 @@ from sklearn.metrics import (
 
 from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
+from skdnn.door import about
 from skdnn.fit.judge import Score
 from skdnn.model import Model
+from skdnn.parameters import invalid
 from skdnn.targets import Classes, Targets
 from skdnn.task import Task
 
@@ -31,12 +34,18 @@ NEED_ALL_CLASSES = (log_loss, brier_score_loss, top_k_accuracy_score, roc_auc_sc
 
 
 def make_score(
-    task: Task, scoring: Any, fitted: Callable[[Model], Any], numbers: NDArray[Any] | None
+    estimator: Any,
+    task: Task,
+    scoring: Any,
+    fitted: Callable[[Model], Any],
+    numbers: NDArray[Any] | None,
 ) -> Score | None:
     """Return how to score the rows of given numbers, or the user's own; None for the loss.
 
     Parameters
     ----------
+    estimator : estimator
+        Whose fit it is.
     task : Task
         Has the rows.
     scoring : str, callable or None
@@ -53,7 +62,10 @@ def make_score(
     y, w = data.y[chosen], None if data.w is None else data.w[chosen]
     if scoring is None:
         return lambda parameters, Z: task.targets.score(y, np.ascontiguousarray(Z.T), w)
-    return ByScorer(task, scoring, fitted, data.X[chosen], y, w)
+    scorer = _with_classes(check_scoring(estimator, scoring), task.targets)
+    if w is not None and not _takes_weights(scorer):
+        raise invalid(estimator, "scoring", "a score that takes sample_weight for weighted rows")
+    return ByScorer(task, scorer, f"scoring={scoring!r}", fitted, data.X[chosen], y, w)
 
 
 class ByScorer:
@@ -62,13 +74,15 @@ class ByScorer:
     def __init__(
         self,
         task: Task,
-        scoring: Any,
+        scorer: Callable[..., Any],
+        name: str,
         fitted: Callable[[Model], Any],
         X: Any,
         y: NDArray[Any],
         w: Array | None,
     ) -> None:
-        self.task, self.scoring, self.fitted, self.X, self.y = task, scoring, fitted, X, y
+        self.task, self.scorer, self.name = task, scorer, name
+        self.fitted, self.X, self.y = fitted, X, y
         self.kwargs = {} if w is None else {"sample_weight": w}
         self.missing = task.targets.missing(y)
 
@@ -77,16 +91,16 @@ class ByScorer:
         task = self.task
         model = Model(task.inputs, [task.network.with_theta(parameters.theta)], task.targets)
         estimator = self.fitted(model)
-        scorer = _with_classes(check_scoring(estimator, self.scoring), task.targets)
         if not self.missing:
-            return float(scorer(estimator, self.X, self.y, **self.kwargs))
+            with about(self.name):
+                return float(self.scorer(estimator, self.X, self.y, **self.kwargs))
         with warnings.catch_warnings(), suppress(ValueError):
             warnings.simplefilter("ignore", UndefinedMetricWarning)
-            score = float(scorer(estimator, self.X, self.y, **self.kwargs))
+            score = float(self.scorer(estimator, self.X, self.y, **self.kwargs))
             if np.isfinite(score):
                 return score
         warnings.warn(
-            f"scoring={self.scoring!r} is not defined for validation rows that lack a class:"
+            f"{self.name} is not defined for validation rows that lack a class:"
             f" they have none of {self.missing}.",
             UndefinedMetricWarning,
             stacklevel=2,
@@ -105,3 +119,10 @@ def _with_classes(scorer: Any, targets: Targets) -> Any:
     knows = copy(scorer)
     knows._kwargs = {**scorer._kwargs, "labels": targets.classes}
     return knows
+
+
+def _takes_weights(scorer: Any) -> bool:
+    """Whether a scorer, or what it was made of, takes the rows' weights."""
+    parameters = inspect.signature(getattr(scorer, "_score_func", scorer)).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return takes_any or "sample_weight" in parameters

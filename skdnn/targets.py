@@ -19,6 +19,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES, BinaryCrossEntropy, CategoricalCrossEntropy, Loss
+from skdnn.door import about
 from skdnn.inputs import moments, positive
 
 # Multiplies given weights of the rows of y by those of their classes.
@@ -51,8 +52,8 @@ class Targets:
         """Whether y has been scaled for the network."""
         return False
 
-    def check(self, y: NDArray[Any]) -> None:
-        """Refuse a later y that does not suit the first."""
+    def check(self, y: NDArray[Any], name: str = "y") -> None:
+        """Refuse a later y, by the name that the user gave it by, that does not suit the first."""
         raise NotImplementedError
 
     def missing(self, y: NDArray[Any]) -> list[Any]:
@@ -145,11 +146,11 @@ class Numbers(Targets):
     def is_scaled(self) -> bool:
         return self.scale is not None
 
-    def check(self, y: NDArray[Any]) -> None:
+    def check(self, y: NDArray[Any], name: str = "y") -> None:
         n_targets = y.size // len(y)
         if n_targets != self.n_outputs:
             raise ValueError(
-                f"y must have the {self.n_outputs} targets of the first fit; got {n_targets}."
+                f"{name} must have the {self.n_outputs} targets of the first fit; got {n_targets}."
             )
 
     def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
@@ -209,13 +210,14 @@ class Labelled(Targets):
     classes: NDArray[Any]
     smoothing: float = 0.0
 
-    def check(self, y: NDArray[Any]) -> None:
+    def check(self, y: NDArray[Any], name: str = "y") -> None:
         if y.ndim == 2:
-            raise ValueError("y must be of the form of the first fit: one label a row.")
-        unknown = np.setdiff1d(y, self.classes)
+            raise ValueError(f"{name} must be of the form of the first fit: one label a row.")
+        with about(name):
+            unknown = np.setdiff1d(y, self.classes)
         if len(unknown):
             raise ValueError(
-                f"y must hold classes of {self.classes.tolist()} only; got"
+                f"{name} must hold classes of {self.classes.tolist()} only; got"
                 f" {unknown.tolist()} besides."
             )
 
@@ -240,10 +242,12 @@ class Labelled(Targets):
         if class_weight == "balanced":
             factors = balanced(counts)
         else:
-            factors = compute_class_weight(class_weight, classes=self.classes, y=y)
-        if np.any(factors < 0) or not np.any(factors * counts):
+            with about("class_weight"):
+                factors = compute_class_weight(class_weight, classes=self.classes, y=y)
+        is_fit = np.isfinite(factors).all() and np.all(factors >= 0)
+        if not is_fit or not np.any(factors * counts):
             raise ValueError(
-                "class_weight must be >= 0, and > 0 for a class that y has rows of;"
+                "class_weight must be >= 0, and > 0 for a class that y has rows of, and finite;"
                 f" got {class_weight!r}."
             )
         return lambda y, w: times(factors[self.labels(y)], w)
@@ -317,12 +321,12 @@ class LabelSets(Labelled):
     def learn(cls, classes: NDArray[Any], smoothing: float = 0.0) -> Self:
         return cls(BinaryCrossEntropy(), len(classes), classes, smoothing)
 
-    def check(self, y: NDArray[Any]) -> None:
+    def check(self, y: NDArray[Any], name: str = "y") -> None:
         if y.ndim != 2:
-            raise ValueError("y must be of the form of the first fit: an indicator matrix.")
+            raise ValueError(f"{name} must be of the form of the first fit: an indicator matrix.")
         if y.shape[1] != self.n_outputs:
             raise ValueError(
-                f"y must have the {self.n_outputs} labels of the first fit; got {y.shape[1]}."
+                f"{name} must have the {self.n_outputs} labels of the first fit; got {y.shape[1]}."
             )
 
     def missing(self, y: NDArray[Any]) -> list[Any]:

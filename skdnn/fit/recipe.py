@@ -6,11 +6,9 @@ resolved, and :class:`Problem` what it is applied to.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from math import ceil, log2
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -221,12 +219,6 @@ class Recipe:
         n_held_out = _n_held_out(settings, n_rows, n_spare) if stops and not given else 0
         left = n_rows - n_held_out if n_held_out else n
         rate = settings.learning_rate
-        if isinstance(settings.batch_size, Integral) and int(settings.batch_size) > left:
-            warnings.warn(
-                f"batch_size={settings.batch_size} is more than the {left} training rows, and is"
-                " taken as all of them.",
-                stacklevel=2,
-            )
         search = _plan(settings, left, n, keep_best=stops)
         return cls(
             n_rows=n_rows,
