@@ -15,14 +15,14 @@ from tests.cases import ESTIMATORS
 # What each estimator is checked with, and what it shares with the two others.
 CONFIGURATIONS = [
     {},
-    {"solver": "gd", "learning_rate_init": 0.02, "max_iter": 500},
+    {"solver": "gd", "learning_rate_init": 0.05, "max_iter": 250},
     {"solver": "sgd", "learning_rate_init": 0.02},
     {"solver": "lbfgs", "max_iter": 10},
     {"hidden_layer_sizes": (), "learning_rate_init": 0.1},
     {"hidden_layer_sizes": (10, 10, 10, 10), "learning_rate_init": 0.01},
 ]
 SHARED = [
-    *({"activation": name, "learning_rate_init": 0.02} for name in ACTIVATIONS),
+    *({"activation": name, "learning_rate_init": 0.05, "max_iter": 60} for name in ACTIVATIONS),
     {"hidden_layer_sizes": (30, 30), "activation": ["tanh", "relu"]},
     {"hidden_layer_sizes": (), "solver": "lbfgs", "max_iter": 10},
     {"hidden_layer_sizes": 50, "batch_size": 10_000, "learning_rate_init": 0.01},
