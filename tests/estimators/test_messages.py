@@ -420,6 +420,12 @@ def test_an_array_of_any_library_with_the_standards_interface_is_refused(Estimat
 
 
 @EACH
+@pytest.mark.parametrize("name", [*inspect.signature(DNNRegressor.fit).parameters][1:])
+def test_a_lazy_frame_is_refused(Estimator, name):
+    assert f"pass {name}.collect()." in refusal(Estimator, **{name: pl.LazyFrame(X)})
+
+
+@EACH
 @pytest.mark.parametrize("call", ["predict", "score", "partial_fit"])
 @pytest.mark.parametrize("given", [foreign("torch"), foreign("dask"), Duck()])
 def test_every_method_refuses_them(Estimator, call, given):
