@@ -322,6 +322,17 @@ def test_dates_are_no_target_of_a_regression(y):
 # The form of y
 
 
+@EACH
+@pytest.mark.parametrize("make", [scipy.sparse.coo_array, scipy.sparse.csr_array])
+def test_a_sparse_vector_of_targets_is_read_as_the_dense_one(Estimator, make):
+    sparse = {name: make(Y[Estimator]) for name in ("y", "y_val")}
+    ours, theirs = (
+        small(Estimator, random_state=0).fit(**arguments(Estimator, **given)).coefs_[0]
+        for given in (sparse, {})
+    )
+    assert np.array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize(
     "values", [(-1, 1), (1, 2), (0, 2), (0, -1), (5, 6), (3, 3), (-1.0, 1.0), (0, 255)]
 )
