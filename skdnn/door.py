@@ -238,6 +238,8 @@ def _refuse_foreign(given: Any, name: str) -> None:
     """Refuse what lives elsewhere: on a cluster, on another device, in another library."""
     roots = [kind.__module__.partition(".")[0] for kind in type(given).__mro__]
     how = next((FOREIGN[root] for root in roots if root in FOREIGN), None)
+    if how is None and hasattr(given, "collect"):  # as a lazy frame of polars has
+        how = "{}.collect()"
     if how is None and hasattr(given, "__array_namespace__"):
         how = None if isinstance(given, np.ndarray | np.generic) else "numpy.asarray({})"
     if how is not None:
@@ -252,7 +254,7 @@ def _check_numbers(given: Any, name: str, otherwise: str = "") -> None:
     """Refuse text and dates, which would be read as numbers where that is possible."""
     if issparse(given):
         return
-    if not hasattr(given, "columns"):
+    if not (hasattr(given, "columns") and hasattr(given, "dtypes")):
         _check_kind(given, name, otherwise)
         return
     for column, dtype in zip(given.columns, given.dtypes, strict=True):

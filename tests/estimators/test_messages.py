@@ -322,6 +322,17 @@ def test_dates_are_no_target_of_a_regression(y):
 # The form of y
 
 
+@EACH
+@pytest.mark.parametrize("make", [scipy.sparse.coo_array, scipy.sparse.csr_array])
+def test_a_sparse_vector_of_targets_is_read_as_the_dense_one(Estimator, make):
+    sparse = {name: make(Y[Estimator]) for name in ("y", "y_val")}
+    ours, theirs = (
+        small(Estimator, random_state=0).fit(**arguments(Estimator, **given)).coefs_[0]
+        for given in (sparse, {})
+    )
+    assert np.array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize(
     "values", [(-1, 1), (1, 2), (0, 2), (0, -1), (5, 6), (3, 3), (-1.0, 1.0), (0, 255)]
 )
@@ -417,6 +428,12 @@ def test_an_array_of_another_library_is_refused_by_name_and_unread(Estimator, li
 @pytest.mark.parametrize("name", [*inspect.signature(DNNRegressor.fit).parameters][1:])
 def test_an_array_of_any_library_with_the_standards_interface_is_refused(Estimator, name):
     assert f"pass numpy.asarray({name})." in refusal(Estimator, **{name: Duck()})
+
+
+@EACH
+@pytest.mark.parametrize("name", [*inspect.signature(DNNRegressor.fit).parameters][1:])
+def test_a_lazy_frame_is_refused(Estimator, name):
+    assert f"pass {name}.collect()." in refusal(Estimator, **{name: pl.LazyFrame(X)})
 
 
 @EACH
