@@ -66,7 +66,7 @@ validated, whose weights are kept or whose number of epochs a refit takes; else 
     ),
     "learning_rate_curve_": (
         "list of float",
-        "The learning rate at the first step of each epoch of `loss_curve_`.",
+        "The learning rate at the first step of each epoch of `loss_curve_`; 'lbfgs' has none.",
     ),
     "n_iter_": (
         "int",

@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import socket
+from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -230,13 +231,8 @@ class _File:
         text = json.dumps(_without_arrays({"format": FORMAT, **kept}, arrays))
         about = {"meta": text, "digest": fingerprint([text, arrays]), "owner": self.me}
         arrays |= {name: np.array(value) for name, value in about.items()}
-        temporary = f"{self.path}.{secrets.token_hex(8)}.tmp"
         try:
-            with open(temporary, "xb") as file:
-                np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            self._put(temporary)
+            self._put(arrays)
         except OSError as error:
             raise OSError(
                 error.errno,
@@ -244,24 +240,30 @@ class _File:
                 " it was before",
                 self.path,
             ) from error
-        finally:
-            Path(temporary).unlink(missing_ok=True)
 
-    def _put(self, temporary: str) -> None:
-        """Give a file the name of this one."""
-        there = self._owner_there()
-        if there and there != self.owner:
-            raise self._lost(there)
+    def _put(self, arrays: dict[str, Any], tries: int = 3) -> None:
+        """Write an archive beside the file, and then give it the file's name."""
+        temporary = f"{self.path}.{secrets.token_hex(8)}.tmp"
         try:
+            with open(temporary, "xb") as file:
+                np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            there = self._owner_there()
+            if there and there != self.owner:
+                raise self._lost(there)
             if there:
                 os.replace(temporary, self.path)
             else:
                 _name(temporary, self.path)
-        except (FileExistsError, FileNotFoundError):  # another run has made the one, or cleared up
-            if there := self._owner_there():
-                raise self._lost(there) from None
-            raise
-        self.owner = self.me
+            self.owner = self.me
+        except (FileExistsError, FileNotFoundError):
+            # Since that look another run has made the file, or cleared up what was to be it.
+            if tries == 1:
+                raise
+            self._put(arrays, tries - 1)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
 
     def _owner_there(self) -> str:
         """Return who owns the file; "" if there is none."""
@@ -270,6 +272,8 @@ class _File:
                 return str(archive["owner"])
         except FileNotFoundError:
             return ""
+        except OSError:
+            raise
         except Exception:  # as in `read`
             return "what is no checkpoint of skdnn"
 
@@ -277,7 +281,8 @@ class _File:
         """Delete what was left beside the file by runs that were killed while they wrote."""
         for path in glob.glob(glob.escape(self.path) + ".*.tmp"):
             if re.fullmatch(r"\.[0-9a-f]{16}\.tmp", path.removeprefix(self.path)):
-                Path(path).unlink(missing_ok=True)
+                with suppress(OSError):  # it may be gone, or, on Windows, still open
+                    os.unlink(path)
 
     def refusal(self, reason: str) -> ValueError:
         """Return the error that says why the file cannot be gone on from."""

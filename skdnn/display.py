@@ -98,7 +98,7 @@ class LossCurveDisplay:
     best_ : list of matplotlib.lines.Line2D
         The marks of the best epochs.
     learning_rate_ax_ : matplotlib.axes.Axes or None
-        The axes of the learning rates, on the right.
+        The axes of the learning rates, on the right, if they are asked for and there are any.
     learning_rate_lines_ : list of matplotlib.lines.Line2D
         The learning rates.
 
@@ -279,17 +279,16 @@ class LossCurveDisplay:
             _, ax = plt.subplots(layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         self.learning_rate_ax_: Any = None
-        if learning_rate:
+        networks = [(i, one) for i in range(len(self.names)) for one in self._networks(i)]
+        if learning_rate and any(network.learning_rate for _, network in networks):
             self.learning_rate_ax_ = ax.twinx()
-            self.learning_rate_ax_.set(ylabel="Learning rate")
         # What each line is of: which estimator, and which of the kinds that have a style.
         self._drawn: list[tuple[int, str, Any]] = []
-        for i in range(len(self.names)):
-            for network in self._networks(i):
-                self._plot_network(i, network, normalize_kwargs(kwargs, Line2D))
-        if learning_rate:
-            rates = self.learning_rate_ax_.dataLim.ymax
-            self.learning_rate_ax_.set_ylim(0, 1.05 * rates if rates > 0 else 1)
+        for i, network in networks:
+            self._plot_network(i, network, normalize_kwargs(kwargs, Line2D))
+        if self.learning_rate_ax_ is not None:
+            top = 1.05 * self.learning_rate_ax_.dataLim.ymax
+            self.learning_rate_ax_.set(ylabel="Learning rate", ylim=(0, top or 1))
         ax.set(xlabel=self.x_label, ylabel="Loss")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         ax.grid(alpha=0.3, linewidth=0.6)
