@@ -23,14 +23,15 @@ Array = NDArray[np.floating[Any]]
 
 
 @cache
-def faint(dtype: Any) -> float:
+def faint(dtype: Any) -> Array:
     """Return the cube root of the least normal number of the type: 2e-13, or 4e-103.
 
     An operation on subnormal numbers takes 20 to 200 times as long on some processors. An
     output, or the tail of an activation or of its slope, is not less than this, so that
-    neither is a product of two of them.
+    neither is a product of two of them. (To add an array of no dimension takes NumPy 0.1 us
+    less than to add a number.)
     """
-    return 2.0 ** (np.finfo(dtype).minexp // 3)
+    return np.array(2.0 ** (np.finfo(dtype).minexp // 3), dtype)
 
 
 @cache
@@ -162,11 +163,17 @@ def softmax(Z: ArrayLike, out: Array | None = None, row: Array | None = None) ->
     [[0.5, 1.0], [0.5, 0.0]]
     """
     Z = _floating(Z)
-    # np.max and np.sum take 1.3 us more to call the same.
-    A = np.subtract(Z, np.maximum.reduce(Z, axis=0, keepdims=True, out=row), out=out)
-    np.exp(A, out=A)
-    A /= np.add.reduce(A, axis=0, keepdims=True, out=row)
+    A = np.empty_like(Z) if out is None else out
+    write_softmax(Z, A, row)
     return A
+
+
+def write_softmax(Z: Array, A: Array, row: Array | None) -> None:
+    """Write the softmax of each column of Z to A; the arguments are those of `softmax`."""
+    # np.max and np.sum take 1.3 us more to call the same.
+    np.subtract(Z, np.maximum.reduce(Z, axis=0, keepdims=True, out=row), A)
+    np.exp(A, A)
+    A /= np.add.reduce(A, axis=0, keepdims=True, out=row)
 
 
 def _floating(Z: ArrayLike) -> Array:

@@ -14,15 +14,17 @@ that may have rounded to 0. Samples are columns: Z, A and Y have shape (m, N).
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import xlogy
+from scipy.special import expit, xlogy
 
-from skdnn.activations import Array, sigmoid, softmax
+from skdnn.activations import Array, faint, write_softmax
 
 
 class Loss:
     """A loss of the network's output, and the output activation that goes with it.
 
-    ``out_activation`` is the activation's name in scikit-learn's words.
+    ``out_activation`` is the activation's name in scikit-learn's words. To what an exponential
+    makes :func:`~skdnn.activations.faint` is added, which no digit of an output above a
+    millionth shows: no gradient is then subnormal, of however sure a network.
     """
 
     out_activation = "identity"
@@ -82,7 +84,8 @@ class BinaryCrossEntropy(Loss):
     out_activation = "logistic"
 
     def output(self, Z, A, work):
-        sigmoid(Z, out=A)
+        expit(Z, A)
+        A += faint(A.dtype)
 
     def value(self, Z, A, Y, w, work):
         loss, term = work
@@ -105,7 +108,8 @@ class CategoricalCrossEntropy(Loss):
     out_activation = "softmax"
 
     def output(self, Z, A, work):
-        softmax(Z, out=A, row=work[0, :1])
+        write_softmax(Z, A, work[0, :1])
+        A += faint(A.dtype)
 
     def value(self, Z, A, Y, w, work):
         # logsumexp(z) = max z - log max o, and the largest o is at least 1/m.
@@ -129,6 +133,7 @@ class Poisson(Loss):
 
     def output(self, Z, A, work):
         np.exp(Z, out=A)
+        A += faint(A.dtype)
 
     def value(self, Z, A, Y, w, work):
         loss, term = work

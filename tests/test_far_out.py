@@ -1,10 +1,11 @@
-"""Activations far from 0: the right limits, no overflow, and no subnormal number."""
+"""Activations and outputs far from 0: the right limits, no overflow, and no subnormal number."""
 
 import numpy as np
 import pytest
 from scipy.special import expit, ndtr
 
 from skdnn.activations import ACTIVATIONS, faint, far
+from skdnn.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Poisson
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 NAMES = pytest.mark.parametrize("name", ACTIVATIONS)
@@ -106,3 +107,29 @@ def test_a_slope_times_a_faint_gradient_is_not_subnormal(dtype, name):
 def test_half_precision_is_computed_in_float32(name):
     z = np.linspace(-9.0, 9.0, 19).astype(np.float16)
     assert np.array_equal(ACTIVATIONS[name](z), ACTIVATIONS[name](z.astype(np.float32)))
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), CategoricalCrossEntropy(), Poisson()])
+@DTYPES
+def test_a_gradient_of_the_loss_has_no_subnormal_number(dtype, loss):
+    Z = np.linspace(-6.0 * far(dtype), 0.0, 999).astype(dtype) * np.array([[1], [0]], dtype)
+    A, dZ, work = np.empty_like(Z), np.empty_like(Z), np.empty((2, *Z.shape), dtype)
+    loss.output(Z, A, work)
+    loss.gradient(A, np.zeros_like(Z), None, 1e6, out=dZ)
+    assert n_subnormal(dZ) == 0
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), CategoricalCrossEntropy(), Poisson()])
+@DTYPES
+def test_an_output_above_a_millionth_is_as_it_was(dtype, loss):
+    z = np.linspace(-13.8, 0.0, 999).astype(dtype)
+    Z = np.stack([z, np.zeros_like(z)])
+    A, work = np.empty_like(Z), np.empty((2, *Z.shape), dtype)
+    loss.output(Z, A, work)
+    z = Z.astype(float)
+    forms = {
+        "logistic": expit(z),
+        "softmax": np.exp(z) / np.exp(z).sum(axis=0),
+        "exp": np.exp(z),
+    }
+    np.testing.assert_allclose(A, forms[loss.out_activation], rtol=5 * np.finfo(dtype).eps)
