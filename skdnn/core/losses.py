@@ -16,13 +16,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import xlogy
+from scipy.special import expit, xlogy
 
-from skdnn.core.activations import Array, sigmoid, softmax
+from skdnn.core.activations import Array, faint, write_softmax
 
 
 class Loss:
     """A loss of the network's output, and the output activation that goes with it.
+
+    To what an exponential makes :func:`~skdnn.activations.faint` is added, which no digit of
+    an output above a millionth shows: no gradient is then subnormal, of however sure a network.
 
     Attributes
     ----------
@@ -120,7 +123,8 @@ class BinaryCrossEntropy(Loss):
     out_activation = "logistic"
 
     def output(self, Z, A, work):
-        sigmoid(Z, out=A)
+        expit(Z, A)
+        A += faint(A.dtype)
 
     def each(self, Z, A, Y, work):
         loss, term = work
@@ -143,7 +147,8 @@ class CategoricalCrossEntropy(Loss):
     out_activation = "softmax"
 
     def output(self, Z, A, work):
-        softmax(Z, out=A, row=work[0, :1])
+        write_softmax(Z, A, work[0, :1])
+        A += faint(A.dtype)
 
     def each(self, Z, A, Y, work):
         # logsumexp(z) = max z - log max o, and the largest o is at least 1/m.
@@ -169,6 +174,7 @@ class Poisson(Loss):
 
     def output(self, Z, A, work):
         np.exp(Z, out=A)
+        A += faint(A.dtype)
 
     def each(self, Z, A, Y, work):
         loss, term = work

@@ -7,7 +7,6 @@ optimiser's own arrays and two scratch blocks; nothing is allocated in a step.
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,26 @@ from skdnn.core.activations import Array
 # in 256 kB. Larger ones were faster still, down to 0.75, on a machine with 32 MB of
 # third-level cache; but the scratch memory grows with them.
 BLOCK = 1 << 18
+
+# So many steps may pass until what has decayed to next to nothing is dropped: with a momentum
+# of 1/2 it is then 5e-20 times what it was.
+PERIOD = 64
+
+
+def small(dtype: Any) -> float:
+    """Return the square root of the least normal number of the type: 1e-19, or 1e-154."""
+    return 2.0 ** (np.finfo(dtype).minexp // 2)
+
+
+def drop_small(x: Array, scratch: Array) -> None:
+    """Set to 0 what is less than `small` in magnitude, before it gets subnormal.
+
+    An operation on subnormal numbers takes 20 to 200 times as long on some processors, and
+    the weights of a unit that is never active, say, would come to them and stay there.
+    """
+    np.abs(x, out=scratch)
+    np.greater_equal(scratch, small(x.dtype), out=scratch)
+    x *= scratch
 
 
 class Optimizer:
@@ -44,6 +63,7 @@ class Optimizer:
 
     name = ""
     n_states = 0
+    n_decaying = 0  # how many of them are sums of gradients, which may decay to nothing
 
     def __init__(self, n: int, dtype: Any, factors: Array | None = None) -> None:
         self.state = np.zeros((self.n_states, n), dtype)
@@ -85,6 +105,9 @@ class Optimizer:
         self.t += 1
         for block, state, factors, s in self._blocks:
             self._update(theta[block], gradient[block], rate, state, factors, s)
+            if self.t % PERIOD == 0:
+                for x in (theta[block], *state[: self.n_decaying]):
+                    drop_small(x, s)
 
     def _update(
         self,
@@ -117,7 +140,7 @@ class Momentum(Optimizer):
     """
 
     name = "sgd"
-    n_states = 1
+    n_states = n_decaying = 1
 
     def __init__(
         self,
@@ -153,10 +176,15 @@ class Adam(Optimizer):
     What is stored is m / b1^k and v / b2^k, where k counts the steps since the last
     decay: m <- b1 m + g is then one call of BLAS, which adds a multiple of g, and r and e
     carry the powers too. Three passes fewer over a block: 1.2 to 1.7 times as fast.
+
+    v takes (g + c)^2 for g^2, where c is so little (1e-16 in float32, 2e-151 in float64) that
+    no digit of a g above 2e-9 shows it: v, and all that is squared, stays a normal number
+    when g vanishes, but for the one in a thousand that is within 1 / 1000 of -c.
     """
 
     name = "adam"
     n_states = 2
+    n_decaying = 1
 
     def __init__(
         self,
@@ -169,33 +197,38 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(n, dtype, factors)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self._period_m, self._period_v = _period(beta_1), _period(beta_2)
+        self._c = np.array(1024.0 * small(dtype), dtype)
 
     def step(self, theta, gradient, rate):
-        t, b1, b2 = self.t + 1, self.beta_1, self.beta_2
-        self._decay_m, scale_m = _decay(self.t, b1)
-        self._decay_v, scale_v = _decay(self.t, b2)
+        t, b1, b2 = self.t, self.beta_1, self.beta_2
+        k_m, k_v = t % self._period_m, t % self._period_v
+        # What the stored moments are multiplied by before this step; once in a period.
+        self._decay_m = b1**self._period_m if k_m == 0 and t > 0 else 1.0
+        self._decay_v = b2**self._period_v if k_v == 0 and t > 0 else 1.0
+        scale_m, scale_v = b1**k_m, b2**k_v
         self._gain_m, self._gain_v = 1.0 / scale_m, 1.0 / scale_v
-        c = ((1.0 - b2) / (1.0 - b2**t) * scale_v) ** 0.5
-        rate *= (1.0 - b1) / (1.0 - b1**t) * scale_m / c
+        c = ((1.0 - b2) / (1.0 - b2 ** (t + 1)) * scale_v) ** 0.5
         self._e = self.epsilon / c
-        super().step(theta, gradient, rate)
+        super().step(theta, gradient, rate * (1.0 - b1) / (1.0 - b1 ** (t + 1)) * scale_m / c)
 
     def _update(self, theta, g, rate, state, factors, s):
         m, v = state
-        axpy = self._axpy
+        n, axpy = s.size, self._axpy  # without keywords a step on 771 parameters took 0.95
         if self._decay_m != 1.0:
             m *= self._decay_m
         if self._decay_v != 1.0:
             v *= self._decay_v
-        axpy(g, m, a=self._gain_m)
-        np.square(g, out=s)
-        axpy(s, v, a=self._gain_v)
-        np.sqrt(v, out=s)
-        s += self._e
-        np.divide(m, s, out=s)
+        axpy(g, m, n, self._gain_m)
+        np.add(g, self._c, s)
+        np.square(s, s)
+        axpy(s, v, n, self._gain_v)
+        np.sqrt(v, s)
+        np.add(s, self._e, s)
+        np.divide(m, s, s)
         if factors is not None:
             s *= factors
-        axpy(s, theta, a=-rate)
+        axpy(s, theta, n, -rate)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -204,17 +237,6 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 """The optimisers by the name of the solver."""
 
 
-@cache
 def _period(beta: float) -> int:
     """Return K, the largest with beta^K > 1 / 1000, and at least 1."""
     return max(int(math.log(1e-3) / math.log(beta)), 1) if beta > 0.0 else 1
-
-
-def _decay(t: int, beta: float) -> tuple[float, float]:
-    """Return what a stored moment is multiplied by before step t = 0, 1, ..., and b^k.
-
-    It decays once in K steps, and k = t mod K.
-    """
-    K = _period(beta)
-    k = t % K
-    return (beta**K if k == 0 and t > 0 else 1.0), beta**k

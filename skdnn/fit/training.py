@@ -24,7 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
-from skdnn.core.optimizers import OPTIMIZERS, Optimizer
+from skdnn.core.optimizers import OPTIMIZERS, PERIOD, Optimizer, drop_small
 from skdnn.core.schedules import Schedule
 from skdnn.fit.judge import Judge, Verdict, sharpened
 from skdnn.fit.objective import Cost, Objective
@@ -351,6 +351,8 @@ def _step(state: State, objective: Objective, rate: float, plan: Plan) -> None:
         c = (1.0 - d) / (1.0 - d**t)
         state.average *= 1.0 - c
         objective.axpy(theta, state.average, a=c)
+        if t % PERIOD == 0:
+            drop_small(state.average, scratch=gradient.theta)
 
 
 def _norm(g: Array) -> float:

@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn.activations import ACTIVATIONS, Tanh
-from skdnn.verify import check_gradients, gradients
+from skdnn.verify import ArrayCheck, GradientCheck, check_gradients, gradients
 from tests import paper
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
@@ -338,6 +338,18 @@ def test_other_methods_take_the_same_side_of_a_kink(activation, method):
     assert check_gradients(model, X, y, method=method).max_relative_error <= 1e-12
 
 
+@pytest.mark.parametrize("method", ["complex-step", pytest.param("autograd", marks=needs_torch)])
+@pytest.mark.parametrize("after", ["relu", "leaky_relu", "selu"])
+@pytest.mark.parametrize("before", ["identity", "tanh", "elu", "selu", "gelu", "silu", "mish"])
+def test_other_methods_take_the_same_side_of_a_kink_behind_any_layer(before, after, method):
+    model, X, y, _ = fitted(DNNRegressor, "reals", **PLAIN, activation=[before, after])
+    X = X.copy()
+    X[0] = 0.0  # and z = 0 in every unit of both hidden layers
+    b1, b2, b3 = model.biases_
+    model.biases_ = [0.0 * b1, 0.0 * b2, b3]
+    assert check_gradients(model, X, y, method=method).max_relative_error <= 1e-12
+
+
 @pytest.mark.parametrize("loss", ["absolute_error", "quantile"])
 def test_difference_across_the_kink_of_a_loss_is_told_apart(loss):
     model, X, y, _ = fitted(DNNRegressor, "real", **PLAIN, loss=loss)
@@ -345,13 +357,33 @@ def test_difference_across_the_kink_of_a_loss_is_told_apart(loss):
     y[0] = model.predict(X[:1])[0]
     check = check_gradients(model, X, y)
     assert sum(array.at_kinks for array in check.arrays) > 0
-    assert not check.max_relative_error > 1e-6, check
+    # Of W[1] and b[1] only what hardly matters is left to compare, and little to relate it to.
+    assert np.nanmax([array.absolute for array in check.arrays]) <= 1e-6, check
 
 
-def test_array_of_kinks_alone_has_no_error_to_tell():
-    model, X, *_ = fitted(DNNRegressor, "real", **PLAIN, loss="absolute_error")
+def test_kinks_alone_have_no_error_to_tell():
+    params = {"hidden_layer_sizes": (), "loss": "absolute_error"}
+    model, X, *_ = fitted(DNNRegressor, "real", **PLAIN, **params)
     check = check_gradients(model, X[:1], model.predict(X[:1]))
     assert np.isnan(check.max_relative_error)
+
+
+def test_array_of_kinks_alone_leaves_the_others_their_error():
+    model, X, y, _ = fitted(DNNRegressor, "real", **PLAIN, activation="relu")
+    X = X.copy()
+    X[:, 1:] = 0.0
+    X[0] = 0.0
+    b1, *others = model.biases_
+    model.biases_ = [0.0 * b1, *others]  # any step of b[1] crosses the kinks of X[0]
+    check = check_gradients(model, X, y)
+    (b1,) = (array for array in check.arrays if array.name == "b[1]")
+    assert b1.at_kinks == 5
+    assert check.max_relative_error <= 1e-6, check
+
+
+def test_nan_in_the_gradient_is_an_error():
+    arrays = [ArrayCheck("W[1]", (2, 3), np.nan, np.nan, 0), ArrayCheck("b[1]", (2, 1), 0, 0, 0)]
+    assert np.isnan(GradientCheck("DNNRegressor", "central", 1.0, 1.0, arrays).max_relative_error)
 
 
 def test_of_several_networks_each_can_be_checked():
