@@ -69,6 +69,12 @@ plot_formats = [("png", 144)]
 plot_html_show_formats = False
 plot_html_show_source_link = False
 plot_include_source = False
+plot_rcparams = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.5,
+    "figure.constrained_layout.use": True,
+}
 plot_basedir = str(HERE)
 
 sphinx_gallery_conf = {

@@ -12,7 +12,6 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.addnodes import download_reference
-from sphinx.util.typing import ExtensionMetadata
 
 SKLEARN = "https://scikit-learn.org/stable"
 PAGES = {
@@ -55,7 +54,7 @@ def to_source(app: Any, doctree: nodes.document, docname: str) -> None:
             node.replace_self(link)
 
 
-def setup(app: Any) -> ExtensionMetadata:
+def setup(app: Any) -> dict[str, Any]:
     app.connect("missing-reference", resolve)
     app.connect("doctree-resolved", to_source)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sphinx.util.typing import ExtensionMetadata
-
 GROUPS = {
     "The network and its loss": [
         "hidden_layer_sizes",
@@ -92,7 +90,7 @@ def shorten(
     return signature.partition("*")[0] + "*, ...)", returns
 
 
-def setup(app: Any) -> ExtensionMetadata:
+def setup(app: Any) -> dict[str, Any]:
     app.connect("autodoc-process-signature", shorten)
     # numpydoc's own handler has the default priority, 500.
     app.connect("autodoc-process-docstring", group, priority=900)

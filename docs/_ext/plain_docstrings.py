@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sphinx.util.typing import ExtensionMetadata
-
 LITERAL = re.compile(r"(``.*?``|`[^`]*`_*|\*\*.*?\*\*)")
 BAR_OR_NAME = re.compile(r"\||(?<=\w)_(?=[\s,.;:)]|$)")
 
@@ -26,6 +24,6 @@ def escape(_app: Any, what: str, _name: str, _obj: Any, _options: Any, lines: li
             lines[i] = "".join(parts)
 
 
-def setup(app: Any) -> ExtensionMetadata:
+def setup(app: Any) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", escape, priority=100)  # before numpydoc's
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

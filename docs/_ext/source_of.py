@@ -18,7 +18,6 @@ from typing import Any
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
-from sphinx.util.typing import ExtensionMetadata
 
 
 def find(name: str) -> Any:
@@ -50,7 +49,7 @@ class SourceOf(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         (name,) = self.arguments
-        found = find(name)
+        found = inspect.unwrap(find(name))
         self.env.note_dependency(inspect.getsourcefile(found) or "")
         source = inspect.cleandoc("\n" + inspect.getsource(found))
         if "docstring" not in self.options:
@@ -68,6 +67,6 @@ class SourceOf(SphinxDirective):
         return [caption, block]
 
 
-def setup(app: Any) -> ExtensionMetadata:
+def setup(app: Any) -> dict[str, Any]:
     app.add_directive("source-of", SourceOf)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
