@@ -153,7 +153,7 @@ def main() -> int:
     wrong = list(check_files(site, pages))
 
     handler = partial(QuietHandler, directory=str(site))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = QuietServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}/"
     with sync_playwright() as playwright:
@@ -173,6 +173,13 @@ def main() -> int:
     failed = len({complaint.partition(":")[0] for complaint in wrong})
     print(f"{len(names) + len(SEARCHES) - failed} passed, {failed} failed")
     return 1 if wrong else 0
+
+
+class QuietServer(ThreadingHTTPServer):
+    """Says nothing of a visitor who leaves before a file has come."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: what did not come is an error of the page, in the browser."""
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
