@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 WIDE = {"width": 1280, "height": 900}
 NARROW = {"width": 390, "height": 844}
 # What to search for, and the beginning of an address that one of the first five results must have.
-SEARCHES = {"early_stopping": "", "Theorem 5.4": "paper_executed/section_5"}
+SEARCHES = {"early_stopping": "api/skdnn.DNN", "Theorem 5.4": "paper_executed/section_5"}
 # What a page says of itself once it has loaded.
 LOOK = """() => ({
     pictures: [...document.querySelectorAll('article img')]
