@@ -21,7 +21,7 @@ import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from skdnn._objective import Objective
-from skdnn._optimizers import Optimizer
+from skdnn._optimizers import PERIOD, Optimizer, drop_small
 from skdnn._schedules import Schedule
 from skdnn.activations import Array
 from skdnn.network import Parameters
@@ -209,6 +209,8 @@ def _step(state: State, objective: Objective, rate: float, plan: Plan) -> None:
         c = (1.0 - d) / (1.0 - d**t)
         state.average *= 1.0 - c
         objective.axpy(theta, state.average, a=c)
+        if t % PERIOD == 0:
+            drop_small(state.average, scratch=gradient.theta)  # which is spent
 
 
 def _judge(state: State, loss: float, plan: Plan, validation: Validation | None) -> str:

@@ -8,7 +8,12 @@ import pytest
 from sklearn.datasets import make_friedman1
 
 from skdnn import DNNRegressor
+from skdnn._objective import Objective, Rows
 from skdnn._optimizers import PERIOD, Adam, GradientDescent, Momentum, drop_small
+from skdnn._schedules import SCHEDULES
+from skdnn._training import Plan, State, _step
+from skdnn.losses import SquaredError
+from skdnn.network import Parameters
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 OPTIMIZERS = {
@@ -121,3 +126,17 @@ def test_a_fit_leaves_none_in_its_weights_and_its_optimizer(params):
     state = model._state
     arrays = [state.parameters.theta, state.average, state.optimizer.state]
     assert [n_subnormal(array) for array in arrays] == [0, 0, 0]
+
+
+def test_the_average_of_weights_that_became_zero_ends_at_zero():
+    parameters = Parameters((9, 9), np.zeros(90, np.float32))
+    rows = Rows(np.zeros((2, 9), np.float32), np.zeros((2, 9), np.float32), None)
+    objective = Objective(rows, parameters, [None], SquaredError(), 0.0, 2)
+    state = State(parameters, GradientDescent(90, np.float32), 0, average=np.ones(90, np.float32))
+    state.optimizer.t = 10_000  # steps that the average already holds
+    plan = Plan(1, 2, True, 0.1, SCHEDULES["constant"], average_decay=0.99)
+    for _ in range(12_000):
+        objective.gradient.theta.fill(0.0)
+        _step(state, objective, 0.1, plan)
+        assert n_subnormal(state.average) == 0
+    assert not state.average.any()
