@@ -352,7 +352,7 @@ def _step(state: State, objective: Objective, rate: float, plan: Plan) -> None:
         state.average *= 1.0 - c
         objective.axpy(theta, state.average, a=c)
         if t % PERIOD == 0:
-            drop_small(state.average, scratch=gradient.theta)
+            drop_small(state.average, scratch=gradient.theta)  # which is spent
 
 
 def _norm(g: Array) -> float:
