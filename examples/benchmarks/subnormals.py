@@ -42,16 +42,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 import skdnn
-<<<<<<< HEAD
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn.activations import ACTIVATIONS
 from skdnn.core import network
 from skdnn.core.optimizers import Optimizer
-=======
-from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor, network
-from skdnn._optimizers import Optimizer
-from skdnn.activations import ACTIVATIONS
->>>>>>> core
 
 try:
     import torch

@@ -8,7 +8,6 @@ import pytest
 from sklearn.datasets import make_friedman1
 
 from skdnn import DNNRegressor
-<<<<<<< HEAD:tests/core/test_decay.py
 from skdnn.core.optimizers import PERIOD, Adam, GradientDescent, Momentum, drop_small
 from skdnn.core.schedules import SCHEDULES
 from skdnn.fit.objective import Objective
@@ -16,14 +15,6 @@ from skdnn.fit.rows import Batches, Rows
 from skdnn.fit.training import Plan, State, _step
 from skdnn.losses import SquaredError
 from skdnn.network import Network, Parameters
-=======
-from skdnn._objective import Objective, Rows
-from skdnn._optimizers import PERIOD, Adam, GradientDescent, Momentum, drop_small
-from skdnn._schedules import SCHEDULES
-from skdnn._training import Plan, State, _step
-from skdnn.losses import SquaredError
-from skdnn.network import Parameters
->>>>>>> core:tests/test_decay.py
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 OPTIMIZERS = {
@@ -141,20 +132,12 @@ def test_a_fit_leaves_none_in_its_weights_and_its_optimizer(params):
 def test_the_average_of_weights_that_became_zero_ends_at_zero():
     parameters = Parameters((9, 9), np.zeros(90, np.float32))
     rows = Rows(np.zeros((2, 9), np.float32), np.zeros((2, 9), np.float32), None)
-<<<<<<< HEAD:tests/core/test_decay.py
     objective = Objective(Batches(rows), Network(parameters, (), SquaredError()), 0.0, 2)
-    objective.gradient.theta.fill(0.0)
-    state = State(parameters, GradientDescent(90, np.float32), 0, average=np.ones(90, np.float32))
-    plan = Plan(1, 2, True, 0.1, SCHEDULES["constant"], average_decay=0.99)
-    for _ in range(12_000):
-=======
-    objective = Objective(rows, parameters, [None], SquaredError(), 0.0, 2)
     state = State(parameters, GradientDescent(90, np.float32), 0, average=np.ones(90, np.float32))
     state.optimizer.t = 10_000  # steps that the average already holds
     plan = Plan(1, 2, True, 0.1, SCHEDULES["constant"], average_decay=0.99)
     for _ in range(12_000):
         objective.gradient.theta.fill(0.0)
->>>>>>> core:tests/test_decay.py
         _step(state, objective, 0.1, plan)
         assert n_subnormal(state.average) == 0
     assert not state.average.any()
