@@ -772,7 +772,7 @@ def hidden_sizes(estimator: Any) -> tuple[int, ...]:
     sizes = estimator.hidden_layer_sizes
     sizes = [sizes] if isinstance(sizes, Integral) else _entries(sizes)
     if sizes is None or not all(
-        isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 1 for n in sizes
+        isinstance(n, Integral) and type(n) is not bool and int(n) >= 1 for n in sizes
     ):
         rule = "an int >= 1 or a sequence of ints >= 1"
         raise invalid(estimator, "hidden_layer_sizes", rule)
