@@ -25,6 +25,7 @@ from sklearn.utils.validation import (
 )
 
 from skdnn.core.activations import Array
+from skdnn.inputs import extremes
 
 X_RULES: dict[str, Any] = {
     "accept_sparse": "csr",
@@ -334,17 +335,11 @@ def _check_columns(X: Any, names: Any, name: str, beside: Data) -> None:
 
 def _far_columns(X: Any, of: Any) -> NDArray[np.intp]:
     """Return the numbers of the columns that lie far outside of those of other rows."""
-    low, high = _extremes(of)
-    least, most = _extremes(X)
+    low, high = extremes(of, None)
+    least, most = extremes(X, None)
     with np.errstate(over="ignore"):
         away = FAR * (high - low)
         return np.flatnonzero((low < high) & ((least > high + away) | (most < low - away)))
-
-
-def _extremes(X: Any) -> tuple[Array, Array]:
-    extremes = X.min(axis=0), X.max(axis=0)
-    low, high = (x.toarray().ravel() if issparse(x) else x for x in extremes)
-    return low, high
 
 
 def warn_if_rounded(data: Data) -> None:

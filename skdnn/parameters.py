@@ -769,8 +769,8 @@ def _check_lbfgs(estimator: Any) -> None:
 
 def hidden_sizes(estimator: Any) -> tuple[int, ...]:
     """Return n[1], ..., n[L-1]."""
-    sizes = estimator.hidden_layer_sizes
-    sizes = [sizes] if isinstance(sizes, Integral) else _entries(sizes)
+    given = estimator.hidden_layer_sizes
+    sizes: Any = [given] if isinstance(given, Integral) else _entries(given)
     if sizes is None or not all(
         isinstance(n, Integral) and type(n) is not bool and int(n) >= 1 for n in sizes
     ):
