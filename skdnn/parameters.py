@@ -769,8 +769,7 @@ def _check_lbfgs(estimator: Any) -> None:
 
 def hidden_sizes(estimator: Any) -> tuple[int, ...]:
     """Return n[1], ..., n[L-1]."""
-    given = estimator.hidden_layer_sizes
-    sizes: Any = [given] if isinstance(given, Integral) else _entries(given)
+    sizes = _entries(estimator.hidden_layer_sizes)
     if sizes is None or not all(
         isinstance(n, Integral) and type(n) is not bool and int(n) >= 1 for n in sizes
     ):
@@ -821,7 +820,9 @@ def _of_each_layer(
 
 
 def _entries(values: Any) -> list[Any] | None:
-    """Return the entries of a sequence; None if it is none."""
+    """Return the entries of a sequence, or one number as one; None if it is neither."""
+    if isinstance(values, Integral):
+        return [values]
     try:
         return None if isinstance(values, str) else list(values)
     except TypeError:  # a number, or an array without dimensions
