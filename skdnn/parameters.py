@@ -771,7 +771,7 @@ def hidden_sizes(estimator: Any) -> tuple[int, ...]:
     """Return n[1], ..., n[L-1]."""
     sizes = _entries(estimator.hidden_layer_sizes)
     if sizes is None or not all(
-        isinstance(n, Integral) and type(n) is not bool and int(n) >= 1 for n in sizes
+        not isinstance(n, bool) and isinstance(n, Integral) and int(n) >= 1 for n in sizes
     ):
         rule = "an int >= 1 or a sequence of ints >= 1"
         raise invalid(estimator, "hidden_layer_sizes", rule)
