@@ -72,10 +72,10 @@ def test_every_public_name_exists():
     assert [name for name in skdnn.__all__ if not hasattr(skdnn, name)] == []
 
 
-def test_runtime_dependencies_are_three():
+def test_runtime_dependencies_are_scikit_learn_and_its_own():
     requirements = map(Requirement, importlib.metadata.requires("skdnn"))
     needed = {r.name for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})}
-    assert needed == {"numpy", "scipy", "scikit-learn"}
+    assert needed == {"numpy", "scipy", "scikit-learn", "joblib", "threadpoolctl"}
 
 
 @pytest.mark.parametrize("extra", ["test", "plot", "docs", "dev"])
