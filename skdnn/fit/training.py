@@ -374,12 +374,13 @@ def _judge(state: State, cost: Cost, plan: Plan, judge: Judge | None) -> None:
 def _record(state: State, cost: Cost, plan: Plan, judge: Judge | None) -> float:
     """Write an epoch into the curves, and return its score."""
     curves = state.curves
+    # First what may take long, or be interrupted: the curves keep to one length.
+    verdict = None if judge is None else judge(state.final())
     curves.loss.append(cost.reported)
     if cost.reported < state.best_loss:
         state.best_loss = cost.reported
-    if judge is None:
+    if verdict is None:
         return -cost.J
-    verdict = judge(state.final())
     curves.validated.append(len(curves.loss))
     curves.search_loss.append(cost.reported)
     curves.validation_loss.append(verdict.loss.reported)
