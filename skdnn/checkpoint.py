@@ -365,7 +365,7 @@ def _identity(estimator: Any, task: Task, seed: int) -> dict[str, Any]:
     data = {
         name + suffix: None if part is None else _digest(getattr(part, attribute))
         for part, suffix in zip(rows, ("", "_val"), strict=True)
-        for name, attribute in zip(names, ("X", "y", "w"), strict=True)
+        for name, attribute in zip(names, ("X", "y", "sample_weight"), strict=True)
     }
     if task.earlier is not None:  # a warm start begins where the last fit ended
         parts = (task.earlier, task.inputs, task.targets)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Number
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from sklearn.utils import check_array
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils import assert_all_finite, check_array
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import (
     _check_sample_weight,
     _get_feature_names,
     check_consistent_length,
-    column_or_1d,
     validate_data,
 )
 
@@ -24,6 +31,25 @@ X_RULES: dict[str, Any] = {
     "dtype": (np.float64, np.float32),
     "order": "C",
 }
+# What makes NumPy's arrays, or pandas' frames, of those of libraries that NumPy would pull
+# into memory in silence, or cannot read; by the library's name.
+FOREIGN = {
+    "cudf": "{}.to_pandas()",
+    "cupy": "{}.get()",
+    "dask": "{}.compute()",
+    "dask_expr": "{}.compute()",
+    "jax": "numpy.asarray({})",
+    "jaxlib": "numpy.asarray({})",
+    "pyspark": "{}.toPandas()",
+    "tensorflow": "{}.numpy()",
+    "torch": "{}.numpy(force=True)",
+}
+# Times its range that a column of X_val may lie from that of X without a warning.
+FAR = 10.0
+TRANSFORM_INPUT = (
+    "A Pipeline hands step__X_val on untransformed; its transform_input=['X_val'] has it"
+    " transformed as X is."
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +62,7 @@ class Data:
         float32 or float64.
     y : ndarray of shape (n,) or (n, n_outputs)
         Targets.
-    w : float64 ndarray of shape (n,) or None
+    sample_weight : float64 ndarray of shape (n,) or None
         Weights, >= 0 and not all 0.
     names : ndarray of str or None
         The columns' names.
@@ -46,9 +72,51 @@ class Data:
 
     X: Any
     y: NDArray[Any]
-    w: Array | None
+    sample_weight: Array | None
     names: NDArray[Any] | None
     given: Any
+
+    @property
+    def w(self) -> Array | None:
+        """The weights in a unit in which the largest is in [1, 2): only ratios matter."""
+        if self.sample_weight is None:
+            return None
+        return self.sample_weight / power_of_two(self.sample_weight)
+
+
+def power_of_two(w: Array) -> float:
+    """Return the largest power of 2 that is not above the largest weight."""
+    return float(2.0 ** np.floor(np.log2(np.max(w))))
+
+
+@contextmanager
+def about(name: str, called: str = "") -> Iterator[None]:
+    """Have the errors of other libraries name the argument, or parameter, that is unfit.
+
+    Parameters
+    ----------
+    name : str
+        What the user calls it.
+    called : str
+        What they call it, to be replaced.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        message = str(error).replace(called, name) if called else str(error)
+        if not re.search(rf"\b{re.escape(name)}\b", message):
+            message = f"{name}: {message}"
+        error.args = (message,)
+        raise
+
+
+def check_together(X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
+    """Refuse a part of a validation set."""
+    if (X_val is None) != (y_val is None):
+        missing = "y_val" if y_val is None else "X_val"
+        raise ValueError(f"X_val and y_val must be given together; {missing} is None.")
+    if X_val is None and sample_weight_val is not None:
+        raise ValueError("sample_weight_val must come with the rows it weighs; X_val is None.")
 
 
 def read(
@@ -75,26 +143,17 @@ def read(
     beside : Data, optional
         Rows whose columns it has to have.
     """
-    names = _get_feature_names(X)
-    given, X = X, read_inputs(estimator, X, f"X{suffix}", fresh)
+    name = f"X{suffix}"
+    given, X = X, read_inputs(estimator, X, name, fresh)
+    with about(name):
+        names = _get_feature_names(given)
     if beside is not None:
-        _check_columns(X, names, f"X{suffix}", beside)
+        _check_columns(X, names, name, beside)
     y = estimator._read_targets(y, f"y{suffix}")
-    check_consistent_length(X, y)
+    with about(f"y{suffix}"):
+        check_consistent_length(X, y)
     w = read_weights(sample_weight, X, f"sample_weight{suffix}")
     return Data(X, y, w, names, X if names is None else given)
-
-
-def _check_columns(X: Any, names: Any, name: str, beside: Data) -> None:
-    """Refuse other columns than those of the training rows."""
-    n, n_beside = X.shape[1], beside.X.shape[1]
-    if n != n_beside:
-        raise ValueError(f"{name} must have the columns of X, {n_beside} features; it has {n}.")
-    if names is not None and beside.names is not None and list(names) != list(beside.names):
-        raise ValueError(
-            f"{name} must have the columns of X by the same names and in the same order:"
-            f" {list(beside.names)}; it has {list(names)}."
-        )
 
 
 def read_inputs(estimator: Any, X: Any, name: str = "X", fresh: bool = False) -> Any:
@@ -102,10 +161,14 @@ def read_inputs(estimator: Any, X: Any, name: str = "X", fresh: bool = False) ->
 
     Unless `fresh`, its columns have to be those of the estimator's fit.
     """
-    if fresh:
-        X = check_array(X, input_name=name, estimator=estimator, **X_RULES)
-    else:
-        X = validate_data(estimator, X, reset=False, **X_RULES)
+    _refuse_foreign(X, name)
+    with about(name):
+        X = np.asarray(X) if isinstance(X, list | tuple) else X
+        _check_numbers(X, name, "OneHotEncoder and OrdinalEncoder make numbers of categories")
+        if fresh:
+            X = check_array(X, input_name=name, estimator=estimator, **X_RULES)
+        else:
+            X = validate_data(estimator, X, reset=False, **X_RULES)
     if not issparse(X) or X.has_canonical_format:
         return X
     X = X.copy()
@@ -113,29 +176,186 @@ def read_inputs(estimator: Any, X: Any, name: str = "X", fresh: bool = False) ->
     return X
 
 
-def read_targets(estimator: Any, y: Any, name: str) -> NDArray[Any]:
+def read_targets(estimator: Any, y: Any, name: str, numeric: bool = False) -> NDArray[Any]:
     """Return y as an array of one or two dimensions, a single column as a vector."""
     if y is None:
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target"
-            " y is None."
+            f" {name} is None."
         )
-    y = y.toarray() if issparse(y) else y
-    y = check_array(y, ensure_2d=False, dtype=None, input_name=name, estimator=estimator)
-    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+    _refuse_foreign(y, name)
+    rules = {"ensure_2d": False, "dtype": None, "ensure_all_finite": False}
+    with about(name):
+        y = y.toarray() if issparse(y) else y
+        y = check_array(y, input_name=name, estimator=estimator, **rules)
+        if numeric:
+            _check_numbers(y, name, "for classes there is DNNClassifier")
+        if y.dtype == object:
+            _check_objects(y, name)
+        y = y.astype(np.float64, copy=False) if numeric else y
+        assert_all_finite(y, input_name=name)
+    if y.ndim == 1 or y.shape[1] > 1:
+        return y
+    warnings.warn(
+        f"A column-vector {name} was passed when a 1d array was expected: pass {name}.ravel().",
+        DataConversionWarning,
+        stacklevel=2,
+    )
+    return y.ravel()
 
 
 def read_weights(sample_weight: Any, X: Any, name: str) -> Array | None:
     """Return weights in double precision; None if there are none."""
     if sample_weight is None:
         return None
-    w = _check_sample_weight(
-        sample_weight,
-        X,
-        dtype=np.float64,
-        ensure_non_negative=True,
-        allow_all_zero_weights=True,  # refused below, by the parameter's name
-    )
+    _refuse_foreign(sample_weight, name)
+    if not isinstance(sample_weight, Number):
+        _check_numbers(sample_weight, name)
+    with about(name, called="sample_weight"):
+        w = _check_sample_weight(
+            sample_weight,
+            X,
+            dtype=np.float64,
+            ensure_non_negative=True,
+            allow_all_zero_weights=True,  # refused below, by the parameter's name
+        )
     if not w.any():
         raise ValueError(f"{name} must not be zero for every row; all {len(w)} weights are 0.")
     return w
+
+
+def read_classes(classes: Any) -> NDArray[Any]:
+    """Return class labels in ascending order, each once."""
+    with about("classes"):
+        assert_all_finite(np.asarray(classes), input_name="classes")
+        return unique_labels(classes)
+
+
+# What scikit-learn lets pass
+
+
+def _refuse_foreign(given: Any, name: str) -> None:
+    """Refuse what lives elsewhere: on a cluster, on another device, in another library."""
+    roots = [kind.__module__.partition(".")[0] for kind in type(given).__mro__]
+    how = next((FOREIGN[root] for root in roots if root in FOREIGN), None)
+    if how is None and hasattr(given, "collect"):  # as a lazy frame of polars has
+        how = "{}.collect()"
+    if how is None and hasattr(given, "__array_namespace__"):
+        how = None if isinstance(given, np.ndarray | np.generic) else "numpy.asarray({})"
+    if how is not None:
+        kind = f"{type(given).__module__}.{type(given).__qualname__}"
+        raise TypeError(
+            f"{name} must be an array of NumPy, a sparse one of SciPy or a frame of pandas or"
+            f" polars; got a {kind}, which is not read unasked: pass {how.format(name)}."
+        )
+
+
+def _check_numbers(given: Any, name: str, otherwise: str = "") -> None:
+    """Refuse text and dates, which would be read as numbers where that is possible."""
+    if issparse(given):
+        return
+    if not (hasattr(given, "columns") and hasattr(given, "dtypes")):
+        _check_kind(given, name, otherwise)
+        return
+    for column, dtype in zip(given.columns, given.dtypes, strict=True):
+        if getattr(dtype, "kind", "O") not in "biufc":
+            _check_kind(given[column], f"{name}[{column!r}]", otherwise)
+
+
+def _check_kind(given: Any, name: str, otherwise: str) -> None:
+    # NumPy makes objects of dates that have a time zone, so that their own type is asked.
+    dtype = getattr(given, "dtype", None)
+    values = given if getattr(dtype, "kind", "O") in "biufcmM" else np.asarray(given)
+    if values.dtype.kind in "mM":
+        raise ValueError(
+            f"{name} must hold numbers; got {values.dtype}. Make numbers of them first: dates"
+            " minus a date, and that divided by a unit such as numpy.timedelta64(1, 'D')."
+        )
+    if values.dtype.kind in "OSTU":
+        text = next((value for value in values.flat if isinstance(value, str | bytes)), None)
+        if text is not None:
+            text = text.item() if isinstance(text, np.generic) else text
+            raise ValueError(
+                f"{name} must hold numbers; {_unread(text)}. Convert it first:"
+                f" {name}.astype(float) reads numbers{otherwise and ', and '}{otherwise}."
+            )
+
+
+def _unread(text: str | bytes) -> str:
+    try:
+        float(text)
+    except ValueError as error:
+        return str(error)
+    return f"got text such as {text!r}"
+
+
+def _check_objects(y: NDArray[Any], name: str) -> None:
+    """Refuse what is no value among objects, and labels that have no order."""
+    for value in y.flat:
+        is_float = isinstance(value, float | np.floating)
+        # The names are those of pandas' NA and NaT.
+        if (
+            value is None
+            or type(value).__name__ in ("NAType", "NaTType")
+            or (is_float and np.isnan(value))
+        ):
+            raise ValueError(f"Input {name} contains NaN.")
+        if is_float and np.isinf(value):
+            raise ValueError(f"Input {name} contains infinity.")
+    if len({isinstance(value, str) for value in y.flat}) > 1:
+        kinds = sorted({type(value).__name__ for value in y.flat})
+        raise ValueError(f"{name} must hold labels of one kind; got {' and '.join(kinds)}.")
+
+
+# Columns beside those of other rows
+
+
+def _check_columns(X: Any, names: Any, name: str, beside: Data) -> None:
+    """Refuse other columns than those of the training rows."""
+    n, n_beside = X.shape[1], beside.X.shape[1]
+    if n != n_beside:
+        raise ValueError(
+            f"{name} must have the columns of X, {n_beside} features; it has {n}. {TRANSFORM_INPUT}"
+        )
+    ours, theirs = (None if of is None else list(of) for of in (names, beside.names))
+    if ours != theirs:
+        raise ValueError(
+            f"{name} must have the columns of X by the same names and in the same order; the"
+            f" names of X are {short(theirs)}, and those of {name} {short(ours)}. {TRANSFORM_INPUT}"
+        )
+    far = _far_columns(X, beside.X)
+    if len(far):
+        warnings.warn(
+            f"All rows of {name} lie more than {FAR:g} times the range of X away from it, in the"
+            f" columns {short(far.tolist())}. {TRANSFORM_INPUT}",
+            stacklevel=2,
+        )
+
+
+def _far_columns(X: Any, of: Any) -> NDArray[np.intp]:
+    """Return the numbers of the columns that lie far outside of those of other rows."""
+    low, high = _extremes(of)
+    least, most = _extremes(X)
+    with np.errstate(over="ignore"):
+        away = FAR * (high - low)
+        return np.flatnonzero((low < high) & ((least > high + away) | (most < low - away)))
+
+
+def _extremes(X: Any) -> tuple[Array, Array]:
+    extremes = X.min(axis=0), X.max(axis=0)
+    low, high = (x.toarray().ravel() if issparse(x) else x for x in extremes)
+    return low, high
+
+
+def warn_if_rounded(data: Data) -> None:
+    """Warn where predictions in the type of X cannot tell targets apart."""
+    low, high = data.y.min(axis=0), data.y.max(axis=0)
+    step = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(data.X.dtype))
+    if np.any((step > 0.01 * (high - low)) & (high > low)):
+        warnings.warn(
+            f"Predictions are {data.X.dtype.name}, as X is, and too coarse for y, which spreads"
+            f" over {np.min(high - low):.3g} around {np.max(high):.3g}: pass X as float64, or"
+            " subtract a constant from y.",
+            UserWarning,
+            stacklevel=2,
+        )

@@ -12,32 +12,44 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.metrics import check_scoring
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES
 from skdnn.core.network import Parameters
-from skdnn.door import Data, read, read_inputs, read_targets
-from skdnn.fit.judge import Score
+from skdnn.door import (
+    Data,
+    about,
+    check_together,
+    read,
+    read_classes,
+    read_inputs,
+    read_targets,
+    warn_if_rounded,
+)
 from skdnn.fit.recipe import Problem, Recipe, fit_networks
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Run, Stages, Watch, Watched
 from skdnn.model import Decoder, Model
 from skdnn.parameters import (
+    STOCHASTIC,
     OfClassifier,
     OfRegressor,
     Settings,
     check,
     dropout_rates,
     estimator,
+    explained,
     is_auto,
+    nearest,
     plain_values,
     resolve,
+    validate,
 )
+from skdnn.scoring import make_score
 from skdnn.targets import Classes, Labelled, LabelSets, Numbers, Targets, TwoClasses
 from skdnn.task import Task
 from skdnn.version import __version__
@@ -76,6 +88,34 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return "_model" in vars(self)
 
+    def _validate_params(self) -> None:
+        validate(self)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params
+            Any of the constructor's.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter; it says which one may have been meant.
+        """
+        try:
+            return super().set_params(**params)
+        except ValueError as error:
+            known = self.get_params(deep=False)
+            unknown = next((name for name in params if name not in known), None)
+            error.args = (f"{error}{nearest(unknown, known)}",)
+            raise
+
     @classmethod
     def plain(cls, **params: Any) -> Self:
         """Return an estimator that is the network of the paper with nothing added.
@@ -102,6 +142,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
 
     # Fitting
 
+    @explained
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -124,8 +165,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         sample_weight : array-like of shape (n_samples,), optional
             Weights >= 0, not all 0; a weight of k counts as k rows.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), optional
-            Rows to validate on: their loss is recorded at every epoch, and with
-            ``early_stopping=True`` they take the place of `validation_fraction`.
+            Rows to validate on: their loss is recorded at every epoch, and unless
+            ``early_stopping=False`` they take the place of `validation_fraction`, however few
+            rows there are to train on.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), optional
             The targets of X_val.
         sample_weight_val : array-like of shape (n_val,), optional
@@ -141,24 +183,39 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             If a parameter or the data are unfit, before any work is done, or if the fit
             diverges. What was fitted before is then kept.
         """
-        _check_together(X_val, y_val)
+        check_together(X_val, y_val, sample_weight_val)
         check(self, validates=X_val is not None)
         model, earlier = self._go_on_from() if self.warm_start else (None, None)
         data = read(self, X, y, sample_weight, fresh=model is None)
         given = None
         if X_val is not None:
             given = read(self, X_val, y_val, sample_weight_val, "_val", beside=data)
+        return self._fit(data, given, model, earlier)
+
+    @np.errstate(all="ignore")
+    def _fit(
+        self, data: Data, given: Data | None, model: Model | None, earlier: State | None
+    ) -> Self:
         targets = self._targets(data, model)
-        for rows in (data, given):
-            if rows is not None:
-                targets.check(rows.y)
+        targets.check(data.y)
+        if given is not None:
+            targets.check(given.y, "y_val")
         if earlier is not None:
             targets.check_complete(data.y)
         task = Task.of(self, data, given, targets, model, earlier)
-        settings = self._settings(data)
-        recipe = Recipe.of(settings, data.w, len(data.y), given is not None, data.X.dtype)
-        problem = task.problem(recipe, lambda numbers: self._score_of(task, recipe, numbers))
-        watched = Watched(data.given, data.y, data.w)
+        n, n_rows = len(data.y), len(task.counted)
+        settings = self._settings(n, n_rows, validates=given is not None)
+        recipe = Recipe.of(settings, n, n_rows, len(task.spare), given is not None, data.X.dtype)
+
+        def fitted(model: Model) -> Any:
+            state = State(model.networks[0].parameters, None, recipe.seed or 0)
+            attributes = {"_model": model, "_states": [state], "recipe_": recipe}
+            return clone(self)._keep({**attributes, **self._shape(task, None)})
+
+        problem = task.problem(
+            recipe, lambda numbers: make_score(self, task, settings.scoring, fitted, numbers)
+        )
+        watched = Watched(data.given, data.y, data.sample_weight)
         watch = Watch(self, watched, recipe.n_estimators, recipe.most_epochs)
         seed, saved = watch.resume(task, self._draw_seed() if earlier is None else earlier.seed)
         recipe = replace(recipe, seed=seed)
@@ -175,20 +232,21 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         watch.close(attributes)
         return self._keep(attributes)
 
+    @np.errstate(all="ignore")
     def _partial_fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, classes: ArrayLike | None
     ) -> Self:
         check(self)
-        if self.early_stopping is True:
+        if self.early_stopping and not is_auto(self.early_stopping):
             raise ValueError("partial_fit does not support early_stopping=True.")
         model, state = self._go_on_from()
         data = read(self, X, y, sample_weight, fresh=model is None)
         targets = self._targets(data, model, classes)
         targets.check(data.y)
         task = Task.of(self, data, None, targets, model)
-        recipe = Recipe.of_partial_fit(
-            self._settings(data, partial=True), data.w, len(data.y), data.X.dtype
-        )
+        n, n_rows = len(data.y), len(task.counted)
+        settings = self._settings(n, n_rows, partial=True)
+        recipe = Recipe.of_partial_fit(settings, n, n_rows, data.X.dtype)
         problem = task.problem(recipe)
         earlier = recipe.start(problem, self._draw_seed()) if state is None else state
         state, come_back = earlier.branch()
@@ -210,11 +268,19 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             return self._learn_targets(data, classes)
         return self._renew_targets(model.targets, classes)
 
-    def _settings(self, data: Data, partial: bool = False) -> Settings:
-        """Return the parameters for rows, every "auto" resolved."""
-        n = len(data.y) if data.w is None else int(np.count_nonzero(data.w))
-        values = vars(resolve(self, n)).copy()
-        values["max_iter"] = resolve(self, len(data.y)).max_iter
+    def _settings(
+        self, n: int, n_rows: int, validates: bool = False, partial: bool = False
+    ) -> Settings:
+        """Return the parameters for n rows, n_rows of weight > 0, every "auto" resolved."""
+        batch_size = 0 if isinstance(self.batch_size, str) else self.batch_size
+        if self.solver in STOCHASTIC and batch_size > n:
+            warnings.warn(
+                f"batch_size={batch_size} is more than the {n} training rows, and is taken as"
+                " all of them.",
+                stacklevel=2,
+            )
+        values = vars(resolve(self, n_rows, validates)).copy()
+        values["max_iter"] = resolve(self, n).max_iter
         values["keeps_max_iter"] = not is_auto(self.max_iter)
         values["dropout"] = dropout_rates(self)
         if partial:
@@ -224,28 +290,6 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
 
     def _draw_seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _score_of(self, task: Task, recipe: Recipe, numbers: NDArray[Any] | None) -> Score | None:
-        """Return how to score held-out rows: those of given numbers, or the user's own."""
-        scoring = recipe.settings.scoring
-        if isinstance(scoring, str) and scoring == "loss":
-            return None
-        data = task.data if task.given is None else task.given
-        chosen: Any = slice(None) if numbers is None else numbers
-        y, w = data.y[chosen], None if data.w is None else data.w[chosen]
-        if scoring is None:
-            return lambda parameters, Z: task.targets.score(y, np.ascontiguousarray(Z.T), w)
-        X = data.X[chosen]
-        scorer, fitted = check_scoring(self, scoring), clone(self)
-        kwargs = {} if w is None else {"sample_weight": w}
-
-        def score(parameters: Parameters, Z: Array) -> float:
-            network = task.network.with_theta(parameters.theta)
-            model = Model(task.inputs, [network], task.targets)
-            fitted._keep({"_model": model, **self._shape(task, None)})
-            return float(scorer(fitted, X, y, **kwargs))
-
-        return score
 
     # What is kept of a fit: attributes are set in `_keep`, and nowhere else
 
@@ -267,6 +311,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         single too. Without a problem, in the middle of a fit, ``loss_`` is the last of the
         curve. What a warm start needs is kept for it, or if `whole`.
         """
+        if problem is None:  # training goes on, and what is described stays
+            found = [replace(one, state=one.state.light(one.state.final()).copy()) for one in found]
         model = task.model(found)
         whole = whole or self.warm_start
         states = [
@@ -274,7 +320,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             for one, network in zip(found, model.networks, strict=True)
         ]
         each = [_recorded(one, recipe.early_stopping) for one in found]
-        if len(found) == 1:
+        if recipe.n_estimators == 1 or problem is None:
             recorded = each[0]
         else:
             recorded = {name: [one[name] for one in each] for name in each[0]}
@@ -303,10 +349,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
     def _go_on_from(self) -> tuple[Model | None, State | None]:
         """Return the network of an earlier fit and its state, if it may be gone on from.
 
-        The weights are the model's: what has been written there is where training goes on,
-        with an optimiser that remembers nothing.
+        The weights are the model's: what has been written there is where training goes on. The
+        optimiser then remembers nothing, unless the weights are the state's own.
         """
-        if not hasattr(self, "_model") or self.n_estimators > 1 or len(self._states) > 1:
+        if not hasattr(self, "_model") or self.n_estimators > 1 or self.recipe_.n_estimators > 1:
             return None, None
         model, state = self._model, self._states[0]
         parameters = model.networks[0].parameters
@@ -339,6 +385,11 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
                 ),
                 stacklevel=2,
             )
+        if "_network" in kept:
+            raise ValueError(
+                f"This {type(self).__name__} was fitted and saved by skdnn {version}, whose files"
+                f" skdnn {__version__} does not read: fit it again."
+            )
         if "_model" in kept:
             model = kept["_model"] = Model.of_plain(kept["_model"])
             kept["_states"] = [
@@ -360,32 +411,31 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
     def estimators_(self) -> list[Self]:
         """The fitted networks, for `n_estimators` > 1: each an estimator by itself."""
         model = self._fitted("estimators_")
-        if len(model.networks) == 1:
+        if self.recipe_.n_estimators == 1:
             raise AttributeError("'estimators_' is of fits with n_estimators > 1.")
         return [self._alone(i) for i in range(len(model.networks))]
 
     def _alone(self, i: int) -> Self:
         """Return one of several networks as an estimator; its weights are the same."""
-        model, did = self._model, self.recipe_.asdict()
-        alone = {k: [v[i]] if isinstance(v, list) else v for k, v in did.items()}
-        each = {k: v[i] for k, v in vars(self).items() if k in RECORDED and isinstance(v, list)}
-        return (
-            clone(self)
-            .set_params(n_estimators=1)
-            ._keep(
-                {
-                    **{
-                        k: v
-                        for k, v in vars(self).items()
-                        if k.endswith("_") or k == "_feature_names"
-                    },
-                    **each,
-                    "_model": Model(model.inputs, [model.networks[i]], model.targets),
-                    "_states": [self._states[i]],
-                    "recipe_": Recipe(**{**alone, "n_estimators": 1, "seed": self._states[i].seed}),
-                }
-            )
-        )
+        model, recipe, kept = self._model, self.recipe_, vars(self)
+        state, did = self._states[i], recipe.asdict()
+        alone = {
+            name: [value[i]] if isinstance(value, list) else value for name, value in did.items()
+        }
+        attributes = {name: kept[name] for name in kept if name.endswith("_")}
+        attributes |= {name: kept[name][i] for name in RECORDED if isinstance(kept[name], list)}
+        attributes |= {
+            "_model": Model(model.inputs, [model.networks[i]], model.targets),
+            "_states": [state],
+            "_feature_names": self._feature_names,
+            "recipe_": Recipe(**{**alone, "n_estimators": 1, "seed": state.seed}),
+            "loss_": self._losses[i],
+            "_losses": [self._losses[i]],
+            "n_iter_": recipe.n_epochs[i],
+        }
+        # Set as attributes: the constructor of a subclass may not take them.
+        parameters = {"n_estimators": 1, "random_state": recipe.random_states()[i]}
+        return clone(self)._keep({**attributes, **parameters})
 
     # Views of the one flat vector
 
@@ -440,7 +490,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
 
     def _parameters(self, name: str) -> Parameters:
         model = self._fitted(name)
-        if len(model.networks) > 1:
+        if self.recipe_.n_estimators > 1:
             raise AttributeError(f"{name!r} is of each of estimators_, for n_estimators > 1.")
         return model.networks[0].parameters
 
@@ -472,7 +522,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             or self._feature_names is not None
         ):
             return False
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             return bool(np.isfinite(np.sum(X)))
 
     def _can_partial_fit(self) -> bool:
@@ -485,12 +535,6 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
                 "partial_fit is only available for stochastic solvers; solver='lbfgs' is not."
             )
         return True
-
-
-def _check_together(X_val: Any, y_val: Any) -> None:
-    if (X_val is None) != (y_val is None):
-        missing = "y_val" if y_val is None else "X_val"
-        raise ValueError(f"X_val and y_val must be given together; {missing} is None.")
 
 
 def _recorded(found: Found, early_stopping: bool) -> dict[str, Any]:
@@ -564,7 +608,7 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         return make(*(getattr(self, name) for name in make.options))
 
     def _read_targets(self, y: Any, name: str) -> NDArray[Any]:
-        y = read_targets(self, y, name).astype(np.float64, copy=False)
+        y = read_targets(self, y, name, numeric=True)
         least = LOSSES[self.loss].least
         if np.any(y < least):
             raise ValueError(
@@ -574,11 +618,13 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         return y
 
     def _learn_targets(self, data: Data, classes: ArrayLike | None) -> Targets:
+        warn_if_rounded(data)
         return Numbers.learn(data.y, data.w, self._loss(), self.scale_target)
 
     def _renew_targets(self, targets: Targets, classes: ArrayLike | None) -> Targets:
         return replace(targets, loss=self._loss())
 
+    @explained
     def predict(self, X: Any) -> Array:
         """Predict the targets of X.
 
@@ -595,6 +641,7 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         return self._outputs(X, lambda Z: self._model.targets.decode(Z))
 
     @available_if(lambda self: self._can_partial_fit())
+    @explained
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Go once through the given rows, from the weights as they are.
@@ -632,21 +679,34 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         assert isinstance(targets, Labelled)
         return targets
 
-    def _form(self, kind: str) -> type[Labelled]:
+    def _form(self, kind: str, name: str = "y") -> type[Labelled]:
         """Return the part for a type of target as scikit-learn names it, or refuse it."""
         raise NotImplementedError
 
     def _read_targets(self, y: Any, name: str) -> NDArray[Any]:
         y = read_targets(self, y, name)
-        check_classification_targets(y)
-        self._form(type_of_target(y, input_name=name, raise_unknown=True))
+        with about(name):
+            check_classification_targets(y)
+            kind = type_of_target(y, input_name=name, raise_unknown=True)
+        if self._form(kind, name) is LabelSets:
+            values = np.unique(y)
+            if not np.isin(values, (0, 1)).all():
+                raise ValueError(
+                    f"{name} must be an indicator matrix of 0 and 1; it has the values"
+                    f" {values.tolist()}."
+                )
         return y
 
     def _learn_targets(self, data: Data, classes: ArrayLike | None) -> Targets:
         y = data.y
         form = self._form(type_of_target(y))
         present = np.arange(y.shape[1]) if y.ndim == 2 else np.unique(y)
-        known = present if classes is None else unique_labels(classes)
+        known = present if classes is None else read_classes(classes)
+        if y.ndim == 2 and len(known) != y.shape[1]:
+            raise ValueError(
+                f"classes must have one entry for each of the {y.shape[1]} columns of y; got"
+                f" {known.tolist()}."
+            )
         if y.ndim == 1 and len(known) < 2:
             raise ValueError(f"y must have at least 2 classes; got 1 class only: {known.tolist()}.")
         if form is TwoClasses and len(known) > 2:
@@ -658,13 +718,14 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
 
     def _renew_targets(self, targets: Targets, classes: ArrayLike | None) -> Targets:
         assert isinstance(targets, Labelled)
-        if classes is not None and not np.array_equal(unique_labels(classes), targets.classes):
+        if classes is not None and read_classes(classes).tolist() != targets.classes.tolist():
             raise ValueError(
                 f"classes={classes!r} must be the same as on the first call to partial_fit:"
                 f" {targets.classes!r}."
             )
         return replace(targets, smoothing=self.label_smoothing)
 
+    @explained
     def predict(self, X: Any) -> NDArray[Any]:
         """Predict the class of every row of X.
 
@@ -680,6 +741,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         """
         return self._outputs(X, lambda Z: self._labelled("classes_").decode(Z))
 
+    @explained
     def decision_function(self, X: Any) -> Array:
         """Return what decides: the log-odds of two classes, or raw outputs of several.
 
@@ -696,6 +758,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         """
         return self._outputs(X, lambda Z: self._labelled("classes_").decision(Z))
 
+    @explained
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of every class.
 
@@ -711,6 +774,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         """
         return self._outputs(X, lambda Z: self._labelled("classes_").probabilities(Z))
 
+    @explained
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithm of `predict_proba`, finite where that rounds to 0.
 
@@ -726,6 +790,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         return self._outputs(X, lambda Z: self._labelled("classes_").log_probabilities(Z))
 
     @available_if(lambda self: self._can_partial_fit())
+    @explained
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
@@ -808,11 +873,11 @@ class DNNBinaryClassifier(_DNNClassifierBase):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _form(self, kind: str) -> type[Labelled]:
+    def _form(self, kind: str, name: str = "y") -> type[Labelled]:
         if kind not in ("binary", "multilabel-indicator"):
             raise ValueError(
-                "Only binary classification is supported. The type of the target is "
-                f"{kind}. For more than two classes there is DNNClassifier."
+                "Only binary classification is supported. The type of the target is"
+                f" {kind} ({name}). For more than two classes there is DNNClassifier."
             )
         return TwoClasses if kind == "binary" else LabelSets
 
@@ -853,12 +918,13 @@ class DNNClassifier(_DNNClassifierBase):
     [(96, 4), (96, 96), (3, 96)]
     """
 
-    def _form(self, kind: str) -> type[Labelled]:
+    def _form(self, kind: str, name: str = "y") -> type[Labelled]:
         if kind == "multilabel-indicator":
             raise ValueError(
-                "y must hold one label a row; got a multilabel indicator matrix, which is"
-                " for DNNBinaryClassifier."
+                f"{name} must hold one label a row; got a multilabel indicator matrix. Of one-hot"
+                f" rows, as Keras takes them, numpy.argmax({name}, axis=1) makes labels; several"
+                " labels a row are for DNNBinaryClassifier."
             )
         if kind not in ("binary", "multiclass"):
-            raise ValueError(f"y must hold one label a row; the type of the target is {kind}.")
+            raise ValueError(f"{name} must hold one label a row; the type of the target is {kind}.")
         return Classes

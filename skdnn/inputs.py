@@ -14,12 +14,12 @@ from typing import Any, Self
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils import gen_batches
-from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from skdnn.core.activations import Array
-from skdnn.fit.rows import Rows
 
 BLOCK = 1 << 19  # bytes of X to bring to other coordinates at once, which stay in the cache
+FAR = 1e9  # where x / sqrt(1 + (x / 3)^2) is 3 to every digit
 STATISTICS = 1 << 23  # bytes of X to take the statistics of at once, or 1,024 rows
 
 
@@ -76,6 +76,9 @@ class Inputs:
     def _scaled(self, x: Array, center: Array, scale: Array) -> Array:
         z = x - center
         z /= scale
+        # Far out everything is finite, and the larger x the larger z.
+        limit = z.dtype.type(FAR) if self.clips else np.finfo(z.dtype).max ** 0.5
+        np.clip(z, -limit, limit, out=z)
         if self.clips:
             root = z / 3.0
             np.square(root, out=root)
@@ -83,30 +86,20 @@ class Inputs:
             z /= np.sqrt(root, out=root)
         return z
 
-    def rows(self, X: Any, Y: Array, w: Array | None, table: Array | None, dtype: Any) -> Rows:
-        """Return the rows as the network reads them, in the type to train in."""
+    def matrix(self, X: Any, dtype: Any) -> tuple[Any, Array | None]:
+        """Return f(X) in the type to train in, and [1 f(X)] if the former is a part of it.
+
+        Of a dense X that is scaled there is one copy, made part by part.
+        """
         if issparse(X):
-            origin = self.origin(X)
-            return Rows(
-                self(X).astype(dtype, copy=False),
-                Y,
-                w,
-                table,
-                origin=None if origin is None else origin.astype(dtype),
-            )
+            return self(X).astype(dtype, copy=False), None
         if self.center is None and X.dtype == dtype:
-            return Rows(X, Y, w, table)
+            return X, None
         X1 = np.empty((len(X), 1 + X.shape[1]), dtype)
         X1[:, 0] = 1.0
         for part in gen_batches(len(X), max(BLOCK // X[:1].nbytes, 1)):
             X1[part, 1:] = self(X[part])
-        return Rows(X1[:, 1:], Y, w, table, X1)
-
-    def rows_once(self, X: Any, Y: Array, w: Array | None, table: Array | None) -> Rows:
-        """Return the rows in `dtype`, to be read once: X is brought there part by part."""
-        if issparse(X):
-            return self.rows(X, Y, w, table, self.dtype)
-        return Rows(X, Y, w, table, prepare=self)
+        return X1[:, 1:], X1
 
     def plain(self) -> dict[str, Any]:
         """Return what it is, as names, numbers and arrays."""
@@ -144,18 +137,57 @@ def fit_inputs(X: Any, w: Array | None, method: str | None) -> Inputs:
 
 
 def moments(X: Any, w: Array | None) -> tuple[Array, Array]:
-    """Return the weighted mean and deviation of every column, a deviation of 0 as 1."""
+    """Return the weighted mean and deviation of every column, a deviation of 0 as 1.
+
+    A deviation is 0 where a column is constant, over the rows of weight > 0.
+    """
+    low, high = extremes(X, w)
+    center, scale = _centred_moments(X, w)
+    # Squares of what is so large or so spread do not fit into float64: in other units they do.
+    largest = np.maximum(np.abs(low), np.abs(high))
+    spread = high / 2.0 - low / 2.0
+    odd = np.flatnonzero((largest > 1e100) | ((spread < 1e-100) & (spread > 0.0)))
+    if len(odd):
+        unit = 2.0 ** -np.floor(np.log2(np.where(largest[odd] > 1e100, largest[odd], spread[odd])))
+        part = X[:, odd].multiply(unit).tocsr() if issparse(X) else X[:, odd] * unit
+        center[odd], scale[odd] = (a / unit for a in _centred_moments(part, w))
+    center = np.where(low == high, low, center)
+    return center, positive(np.where(low == high, 0.0, scale))
+
+
+def extremes(X: Any, w: Array | None) -> tuple[Array, Array]:
+    """Return the least and the largest entry of every column over rows of weight > 0."""
+    rows = slice(None) if w is None or np.all(w) else w > 0
     if issparse(X):
-        mean, variance = mean_variance_axis(X.astype(np.float64), axis=0, weights=w)
-        return mean, positive(np.sqrt(variance))
-    W = X.shape[0] if w is None else w.sum(dtype=np.float64)
-    ones = np.ones(X.shape[0]) if w is None else w.astype(np.float64)
+        return min_max_axis(X[rows], axis=0)
+    if isinstance(rows, slice):
+        return X.min(axis=0), X.max(axis=0)
+    counted = np.broadcast_to(rows[:, None], X.shape)
+    return (
+        X.min(axis=0, where=counted, initial=np.inf),
+        X.max(axis=0, where=counted, initial=-np.inf),
+    )
+
+
+def _centred_moments(X: Any, w: Array | None) -> tuple[Array, Array]:
+    """Return mean and deviation by two passes over X, the second around the mean."""
+    if issparse(X):
+        mean, variance = mean_variance_axis(X.astype(np.float64, copy=False), axis=0, weights=w)
+        return mean, np.sqrt(variance)
+    n = X.shape[0]
+    W, ones = (n, np.ones(n)) if w is None else (w.sum(dtype=np.float64), w.astype(np.float64))
     mean = (X.T @ ones) / W
-    # X - mean of all rows would be another X.
-    parts = gen_batches(len(X), min(max(STATISTICS // X[:1].nbytes, 1), 1024))
-    variance = sum(np.square(X[part] - mean).T @ ones[part] for part in parts) / W
-    variance[variance < 1e-20 * np.square(mean)] = 0.0
-    return mean, positive(np.sqrt(variance))
+
+    def centred(power: int) -> Array:
+        # X - mean of all rows would be another X.
+        parts = gen_batches(n, min(max(STATISTICS // X[:1].nbytes, 1), 1024))
+        return sum(((X[part] - mean) ** power).T @ ones[part] for part in parts) / W
+
+    deviation = np.sqrt(centred(2))
+    if np.any(deviation < 1e-6 * np.abs(mean)):  # the mean's last digits matter
+        mean += centred(1)
+        deviation = np.sqrt(centred(2))
+    return mean, deviation
 
 
 def quartiles(X: Any, w: Array | None) -> tuple[Array, Array]:

@@ -8,9 +8,11 @@ docstring; the functions at the end read the same fields.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING
+from difflib import get_close_matches
 from numbers import Integral, Real
 from textwrap import indent
 from types import SimpleNamespace
@@ -18,7 +20,13 @@ from typing import Any, NamedTuple, Never, TypeVar, dataclass_transform
 
 import numpy as np
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 
 from skdnn.attributes import ATTRIBUTES
 from skdnn.core.activations import ACTIVATIONS
@@ -28,6 +36,7 @@ from skdnn.fit.recipe import n_epochs
 from skdnn.inputs import SCALERS
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 # Noise, held-out rows and schedules are for solvers that take mini-batches, and fewer rows
 # than HELD_OUT_FROM cannot spare any.
@@ -35,6 +44,18 @@ STOCHASTIC = ("sgd", "adam")
 HELD_OUT_FROM = 64
 # lbfgs has no learning rate: of these its users' grids may name any, as with scikit-learn.
 RATES_OF_OLD = ("constant", "invscaling", "adaptive")
+# By what other libraries call it.
+HERE_IT_IS = {
+    "epochs": "max_iter",
+    "eval_set": "X_val and y_val",
+    "hidden_dims": "hidden_layer_sizes",
+    "lr": "learning_rate_init",
+    "optimizer": "solver",
+    "patience": "n_iter_no_change",
+    "seed": "random_state",
+    "validation_data": "X_val and y_val",
+    "validation_split": "validation_fraction",
+}
 
 
 class Settings(SimpleNamespace):
@@ -47,10 +68,33 @@ class Settings(SimpleNamespace):
         raise AttributeError(f"{name!r} is settled.")
 
 
+class Names(StrOptions):
+    """Names of which one is to be given: sorted in messages.
+
+    Parameters
+    ----------
+    names : set of str
+        Those that a message lists.
+    others : iterable of str, optional
+        As good as these.
+    called : str
+        What a message says for the others.
+    """
+
+    def __init__(self, names: set[str], others: Iterable[str] = (), called: str = "") -> None:
+        super().__init__({*names, *others})
+        self.listed = sorted(names)
+        self.called = called
+
+    def __str__(self) -> str:
+        return f"a str among {{{', '.join(map(repr, self.listed))}}}{self.called}"
+
+
 class Auto(NamedTuple):
     """What "auto" stands for: in words, and given the other parameters for n rows.
 
-    The value is None where more decides than these.
+    The value is None where more decides than these. Among the other parameters is `validates`:
+    whether rows to validate on have been given to `fit`.
     """
 
     sentence: str
@@ -65,6 +109,7 @@ def param(
     plain: Any = MISSING,
     auto: Auto | None = None,
     off: Any = MISSING,
+    hint: str = "",
     kw_only: bool = True,
 ) -> Any:
     """Return a parameter of an estimator.
@@ -86,6 +131,8 @@ def param(
         The value that changes nothing, which it must have beside a solver that cannot use
         it. The incumbent's own parameters have none: its users' grids name them beside
         solvers that ignore them.
+    hint : str, optional
+        What to say where its value is refused.
     kw_only : bool, default=True
         Whether it is given by name only.
 
@@ -94,7 +141,7 @@ def param(
     dataclasses.Field
     """
     plain = default if plain is MISSING else plain
-    metadata = {"rule": rule, "doc": doc, "plain": plain, "auto": auto, "off": off}
+    metadata = dict(rule=rule, doc=doc, plain=plain, auto=auto, off=off, hint=hint)
     return dataclasses.field(default=default, kw_only=kw_only, metadata=metadata)
 
 
@@ -116,6 +163,7 @@ def estimator(cls: type[T]) -> type[T]:
     scikit-learn, mypy would let it take anything.
     """
     made: Any = group(cls)
+    made.__init__ = explained(made.__init__, made.__name__)
     fields = {field.name: field for field in dataclasses.fields(made)}
     made._parameter_constraints = {name: f.metadata["rule"] for name, f in fields.items()}
     if "{parameters}" in made.__doc__:  # it is not under python -OO
@@ -128,6 +176,47 @@ def estimator(cls: type[T]) -> type[T]:
             ),
         )
     return made
+
+
+def explained(method: F, owner: str = "") -> F:
+    """Have a call that does not fit the signature refused by the class's name, with a hint.
+
+    Python would name the class that the method was written in.
+
+    Parameters
+    ----------
+    method : callable
+    owner : str, optional
+        Whose it is; the class of the object that it is called on unless it is given.
+    """
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except TypeError:
+            try:
+                signature.bind(self, *args, **kwargs)
+            except TypeError as error:
+                known = signature.parameters
+                hint = nearest(next((n for n in kwargs if n not in known), ""), known)
+                what = f"{owner or type(self).__name__}.{method.__name__}()"
+                raise TypeError(f"{what} {error}.{hint}") from None
+            raise
+
+    return call  # type: ignore[return-value]
+
+
+def nearest(given: Any, known: Iterable[str]) -> str:
+    """Return what may have been meant, as a sentence to add to a message, or nothing."""
+    if not isinstance(given, str):
+        return ""
+    if given in HERE_IT_IS:
+        return f" What other libraries call {given!r} is {HERE_IT_IS[given]} here."
+    by_small = {name.lower(): name for name in known}
+    close = [repr(by_small[name]) for name in get_close_matches(given.lower(), by_small)]
+    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 def _described(field: dataclasses.Field[Any]) -> str:
@@ -157,7 +246,7 @@ COUNT = Interval(Integral, 1, None, closed="left")
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 POSITIVE = Interval(Real, 0, None, closed="neither")
 SHARE = Interval(Real, 0, 1, closed="left")
-AUTO = StrOptions({"auto"})
+AUTO = Names({"auto"})
 
 
 @group
@@ -166,7 +255,7 @@ class Common:
 
     solver: str = param(
         default="adam",
-        rule=[StrOptions({"gd", "sgd", "adam", "lbfgs"})],
+        rule=[Names({"gd", "sgd", "adam", "lbfgs"})],
         doc="""{'gd', 'sgd', 'adam', 'lbfgs'}
         'gd' is the paper's gradient descent on the full batch, W <- W - rate dW; 'sgd' is the
         same on mini-batches, with momentum; 'adam' that of Kingma and Ba (2015); 'lbfgs' is
@@ -183,7 +272,7 @@ class Common:
     batch_size: int | str = param(
         default="sqrt",
         plain="auto",
-        rule=[StrOptions({"auto", "sqrt"}), COUNT],
+        rule=[Names({"auto", "sqrt"}), COUNT],
         doc="""int, 'auto' or 'sqrt'
         Rows in a mini-batch of 'sgd' and 'adam'; 'sqrt' makes equal ones of at most 64 or about
         sqrt(n_samples) rows.""",
@@ -192,7 +281,8 @@ class Common:
     learning_rate: Any = param(
         default="auto",
         plain="constant",
-        rule=[StrOptions({"auto", *SCHEDULES}), callable],
+        rule=[Names({"auto", *SCHEDULES}), callable],
+        hint="It names a schedule; the rate that this multiplies is learning_rate_init.",
         doc="""str or callable
         What `learning_rate_init` is multiplied by. With p in [0, 1] the progress through
         `max_iter`: 'constant' 1; 'cosine' (1 + cos(pi p)) / 2; 'one_cycle' a rise over 0.3 and
@@ -287,8 +377,8 @@ class Common:
         stop when their score has not improved for `n_iter_no_change` epochs, and keep the
         weights of the best epoch.""",
         auto=Auto(
-            "'auto' is True for 'sgd' and 'adam' from 64 rows on.",
-            lambda given, n: given.solver in STOCHASTIC and n >= HELD_OUT_FROM,
+            "'auto' is True for 'sgd' and 'adam' from 64 rows on, and whenever X_val is given.",
+            lambda given, n: given.solver in STOCHASTIC and (given.validates or n >= HELD_OUT_FROM),
         ),
     )
     validation_fraction: float = param(
@@ -337,7 +427,7 @@ class Common:
     initializer: str = param(
         default="spread",
         plain="glorot_uniform",
-        rule=[StrOptions({"auto", *INITIALIZERS})],
+        rule=[Names({"auto", *INITIALIZERS})],
         doc="""str
         The first weights: 'glorot', 'he' or 'lecun', each with '_uniform' or '_normal', with
         biases of 0; 'spread' draws weights from N(0, 1 / n[l-1]) and biases from N(0, 1/4), and
@@ -350,7 +440,7 @@ class Common:
     layer_rates: str | None = param(
         default="auto",
         plain=None,
-        rule=[None, StrOptions({"auto", "fan_in"})],
+        rule=[None, Names({"auto", "fan_in"})],
         doc="""{'auto', 'fan_in'} or None
         With 'fan_in' the learning rate of W[l] is divided by sqrt(n[l-1]), so that a step moves
         the output by as much whatever the widths; None is one rate for all parameters.""",
@@ -412,7 +502,15 @@ class Common:
         default="auto",
         plain=None,
         off=None,
-        rule=[None, StrOptions({"auto", "loss", *get_scorer_names()}), callable],
+        rule=[
+            None,
+            Names(
+                {"auto", "loss"},
+                get_scorer_names(),
+                " or the name of a scorer, one of sklearn.metrics.get_scorer_names()",
+            ),
+            callable,
+        ],
         doc="""str, callable or None
         What early stopping maximises: None for the estimator's `score`, 'loss' for the
         validation loss (minimised; under `calibrate` after calibration), or any scorer of
@@ -437,7 +535,7 @@ class Common:
     scale_inputs: str | None = param(
         default="clipped",
         plain=None,
-        rule=[None, StrOptions(set(SCALERS))],
+        rule=[None, Names(set(SCALERS))],
         doc="""{'standard', 'clipped', 'robust'} or None
         How columns of X are scaled inside: to mean 0 and deviation 1; the same with smooth
         clipping at 3, x / sqrt(1 + (x / 3)^2); or to median 0 and interquartile range 1 with
@@ -463,7 +561,7 @@ class Common:
     precision: str | None = param(
         default="auto",
         plain=None,
-        rule=[None, StrOptions({"auto", "single"})],
+        rule=[None, Names({"auto", "single"})],
         doc="""{'auto', 'single'} or None
         With 'single' a float64 X is trained on in float32, at about 0.6 of the time; the weights
         that come out, and predictions, are float64 again. None trains in the type of X.""",
@@ -491,7 +589,7 @@ class Layers:
     activation: Any = param(
         default="relu",
         kw_only=False,
-        rule=[StrOptions(set(ACTIVATIONS)), "array-like"],
+        rule=[Names(set(ACTIVATIONS)), "array-like"],
         doc="""str or sequence of str
         g of the hidden layers, one name for all or one for each: 'identity', 'logistic' (or
         'sigmoid'), 'tanh', 'relu', 'leaky_relu', 'elu', 'selu', 'gelu', 'silu', 'mish',
@@ -506,7 +604,7 @@ class ChoiceOfLoss:
     loss: str = param(
         default="squared_error",
         kw_only=False,
-        rule=[StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson"})],
+        rule=[Names({"squared_error", "absolute_error", "huber", "quantile", "poisson"})],
         doc="""{'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson'}
         What is minimised: |o - y|^2 / 2 (the paper's L2 loss, equation (26)), |o - y|, the
         Huber loss with `huber_delta`, the pinball loss of `quantile`, or half the Poisson
@@ -548,7 +646,7 @@ class OfClassifier(Layers, Common):
 
     class_weight: Any = param(
         default=None,
-        rule=[None, StrOptions({"balanced"}), dict],
+        rule=[None, Names({"balanced"}), dict],
         doc="""dict, 'balanced' or None
         Multiplies the sample weights class by class; 'balanced' is n_samples / (n_classes *
         weight of the class).""",
@@ -585,20 +683,45 @@ def plain_values(cls: type) -> dict[str, Any]:
     return {f.name: f.metadata["plain"] for f in fields if f.name in accepted}
 
 
-def resolve(estimator: Any, n: int) -> Settings:
+def resolve(estimator: Any, n: int, validates: bool = False) -> Settings:
     """Return the values of all parameters for n rows, with what every "auto" stands for.
 
     `batch_size`, `n_iter_no_change` and `initializer` stay as they are: what they stand for
     depends on more.
+
+    Parameters
+    ----------
+    estimator : estimator
+    n : int
+        The number of rows.
+    validates : bool, default=False
+        Whether rows to validate on have been given to `fit`.
     """
     fields = dataclasses.fields(estimator)
-    given = Settings(**{field.name: getattr(estimator, field.name) for field in fields})
-    values = vars(given).copy()
+    values = {field.name: getattr(estimator, field.name) for field in fields}
+    given = Settings(**values, validates=validates)
     for field in fields:
         auto = field.metadata["auto"]
         if auto is not None and auto.value is not None and is_auto(values[field.name]):
             values[field.name] = auto.value(given, n)
     return Settings(**values)
+
+
+def validate(estimator: Any) -> None:
+    """Refuse a value that breaks its parameter's own rule, with what may have been meant.
+
+    Those that the constructor of a subclass does not have are its bases' parameters too.
+    """
+    hints = {field.name: field.metadata["hint"] for field in dataclasses.fields(estimator)}
+    for name, rule in estimator._parameter_constraints.items():
+        value = getattr(estimator, name)
+        try:
+            validate_parameter_constraints({name: rule}, {name: value}, type(estimator).__name__)
+        except InvalidParameterError as error:
+            names = [option for of in rule if isinstance(of, Names) for option in of.options]
+            hint = hints.get(name) and f" {hints[name]}"
+            error.args = (f"{error}{nearest(value, names)}{hint or ''}",)
+            raise
 
 
 def check(estimator: Any, validates: bool = False) -> None:
@@ -621,7 +744,7 @@ def check(estimator: Any, validates: bool = False) -> None:
     activation_names(estimator)
     dropout_rates(estimator)
     if estimator.warm_start and estimator.n_estimators > 1:
-        raise _invalid(estimator, "warm_start", "False for n_estimators > 1")
+        raise invalid(estimator, "warm_start", "False for n_estimators > 1")
     if estimator.solver == "lbfgs":
         _check_lbfgs(estimator)
         if validates:
@@ -637,11 +760,11 @@ def _check_lbfgs(estimator: Any) -> None:
             continue
         if np.ndim(value) > 0 or value != off:
             rule = f"{off!r} for solver='lbfgs', which cannot use it"
-            raise _invalid(estimator, name, rule)
+            raise invalid(estimator, name, rule)
     rates = (*RATES_OF_OLD, fields["learning_rate"].default)
     if estimator.learning_rate not in rates:
         rule = f"one of {rates} for solver='lbfgs', which has no learning rate and ignores them"
-        raise _invalid(estimator, "learning_rate", rule)
+        raise invalid(estimator, "learning_rate", rule)
 
 
 def hidden_sizes(estimator: Any) -> tuple[int, ...]:
@@ -652,7 +775,7 @@ def hidden_sizes(estimator: Any) -> tuple[int, ...]:
         isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 1 for n in sizes
     ):
         rule = "an int >= 1 or a sequence of ints >= 1"
-        raise _invalid(estimator, "hidden_layer_sizes", rule)
+        raise invalid(estimator, "hidden_layer_sizes", rule)
     return tuple(int(n) for n in sizes)
 
 
@@ -663,6 +786,7 @@ def activation_names(estimator: Any) -> tuple[str, ...]:
         "activation",
         lambda name: isinstance(name, str) and name in ACTIVATIONS,
         f"one of {sorted(ACTIVATIONS)}, or a sequence of them",
+        ACTIVATIONS,
     )
     return tuple(map(str, names))
 
@@ -679,7 +803,11 @@ def dropout_rates(estimator: Any) -> tuple[float, ...]:
 
 
 def _of_each_layer(
-    estimator: Any, name: str, is_fit: Callable[[Any], bool], rule: str
+    estimator: Any,
+    name: str,
+    is_fit: Callable[[Any], bool],
+    rule: str,
+    known: Iterable[str] = (),
 ) -> list[Any]:
     """Return the parameter's value for each hidden layer; it may be one for all."""
     n_hidden = len(hidden_sizes(estimator))
@@ -687,7 +815,8 @@ def _of_each_layer(
     values = [value] * n_hidden if is_fit(value) else _entries(value)
     if values is None or len(values) != n_hidden or not all(map(is_fit, values)):
         rule += f" with one for each of the {n_hidden} hidden layers"
-        raise _invalid(estimator, name, rule)
+        unfit = next((one for one in values or () if not is_fit(one)), None)
+        raise invalid(estimator, name, rule, nearest(unfit, known))
     return values
 
 
@@ -704,8 +833,9 @@ def is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-def _invalid(estimator: Any, name: str, rule: str) -> InvalidParameterError:
+def invalid(estimator: Any, name: str, rule: str, hint: str = "") -> InvalidParameterError:
+    """Return the error that names a parameter, its rule and its value."""
     return InvalidParameterError(
         f"The {name!r} parameter of {type(estimator).__name__} must be {rule}."
-        f" Got {getattr(estimator, name)!r} instead."
+        f" Got {getattr(estimator, name)!r} instead.{hint}"
     )

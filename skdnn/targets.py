@@ -19,6 +19,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES, BinaryCrossEntropy, CategoricalCrossEntropy, Loss
+from skdnn.door import about
 from skdnn.inputs import moments, positive
 
 # Multiplies given weights of the rows of y by those of their classes.
@@ -51,9 +52,13 @@ class Targets:
         """Whether y has been scaled for the network."""
         return False
 
-    def check(self, y: NDArray[Any]) -> None:
-        """Refuse a later y that does not suit the first."""
+    def check(self, y: NDArray[Any], name: str = "y") -> None:
+        """Refuse a later y, by the name that the user gave it by, that does not suit the first."""
         raise NotImplementedError
+
+    def missing(self, y: NDArray[Any]) -> list[Any]:
+        """Return the classes that no row of y has."""
+        return []
 
     def check_complete(self, y: NDArray[Any]) -> None:
         """Refuse a y that lacks what the fit that a warm start goes on from had."""
@@ -66,8 +71,8 @@ class Targets:
         """Return the targets as :class:`~skdnn.fit.rows.Rows` takes them: Y and its table."""
         raise NotImplementedError
 
-    def strata(self, y: NDArray[Any], n_held_out: int) -> NDArray[Any] | None:
-        """Return the classes to stratify rows by, if so many of them can be held out."""
+    def strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        """Return the class of every row, where it has one."""
         return None
 
     def decode(self, Z: Array) -> NDArray[Any]:
@@ -122,7 +127,13 @@ class Numbers(Targets):
         counted = Y if w is None else Y[w > 0]
         is_constant = counted.min(axis=0) == counted.max(axis=0)
         center = np.where(is_constant, counted[0], center)
-        return cls(loss, Y.shape[1], center, np.where(is_constant, 0.0, scale))
+        scale = np.where(is_constant, 0.0, scale)
+        if not np.all(np.isfinite(scale**loss.degree)):
+            raise ValueError(
+                f"y must not spread so far that its loss is beyond float64; it has a deviation of"
+                f" {scale.max():.3g}. Divide y by a constant."
+            )
+        return cls(loss, Y.shape[1], center, scale)
 
     @property
     def unit(self) -> Any:
@@ -135,11 +146,11 @@ class Numbers(Targets):
     def is_scaled(self) -> bool:
         return self.scale is not None
 
-    def check(self, y: NDArray[Any]) -> None:
+    def check(self, y: NDArray[Any], name: str = "y") -> None:
         n_targets = y.size // len(y)
         if n_targets != self.n_outputs:
             raise ValueError(
-                f"y must have the {self.n_outputs} targets of the first fit; got {n_targets}."
+                f"{name} must have the {self.n_outputs} targets of the first fit; got {n_targets}."
             )
 
     def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
@@ -149,7 +160,13 @@ class Numbers(Targets):
                 Y = (Y - self.center) / positive(self.scale)
             else:
                 Y = Y / positive(np.where(self.scale > 0, self.scale, self.center))
-        return Y.astype(dtype, copy=False), None
+        encoded = Y.astype(dtype, copy=False)
+        if not np.all(np.isfinite(encoded)):
+            raise ValueError(
+                f"y must fit into {np.dtype(dtype).name}, the type of X, if it is not scaled; its"
+                f" largest entry is {np.max(np.abs(Y)):.3g}."
+            )
+        return encoded, None
 
     def decode(self, Z: Array) -> Array:
         A = np.empty_like(Z)
@@ -193,22 +210,25 @@ class Labelled(Targets):
     classes: NDArray[Any]
     smoothing: float = 0.0
 
-    def check(self, y: NDArray[Any]) -> None:
+    def check(self, y: NDArray[Any], name: str = "y") -> None:
         if y.ndim == 2:
-            raise ValueError("y must be of the form of the first fit: one label a row.")
-        unknown = np.setdiff1d(y, self.classes)
+            raise ValueError(f"{name} must be of the form of the first fit: one label a row.")
+        with about(name):
+            unknown = np.setdiff1d(y, self.classes)
         if len(unknown):
             raise ValueError(
-                f"y must hold classes of {self.classes.tolist()} only; got"
+                f"{name} must hold classes of {self.classes.tolist()} only; got"
                 f" {unknown.tolist()} besides."
             )
 
+    def missing(self, y: NDArray[Any]) -> list[Any]:
+        return np.setdiff1d(self.classes, y).tolist()
+
     def check_complete(self, y: NDArray[Any]) -> None:
-        missing = np.setdiff1d(self.classes, y)
-        if len(missing):
+        if missing := self.missing(y):
             raise ValueError(
                 "y must hold every class of the earlier fit that warm_start=True goes on from,"
-                f" {self.classes.tolist()}; it has none of {missing.tolist()}."
+                f" {self.classes.tolist()}; it has none of {missing}."
             )
 
     def labels(self, y: NDArray[Any]) -> NDArray[np.intp]:
@@ -222,18 +242,18 @@ class Labelled(Targets):
         if class_weight == "balanced":
             factors = balanced(counts)
         else:
-            factors = compute_class_weight(class_weight, classes=self.classes, y=y)
-        if np.any(factors < 0) or not np.any(factors * counts):
+            with about("class_weight"):
+                factors = compute_class_weight(class_weight, classes=self.classes, y=y)
+        is_fit = np.isfinite(factors).all() and np.all(factors >= 0)
+        if not is_fit or not np.any(factors * counts):
             raise ValueError(
-                "class_weight must be >= 0, and > 0 for a class that y has rows of;"
+                "class_weight must be >= 0, and > 0 for a class that y has rows of, and finite;"
                 f" got {class_weight!r}."
             )
         return lambda y, w: times(factors[self.labels(y)], w)
 
-    def strata(self, y: NDArray[Any], n_held_out: int) -> NDArray[Any] | None:
-        counts = np.unique(y, return_counts=True)[1]
-        possible = counts.min() >= 2 and min(n_held_out, len(y) - n_held_out) >= len(counts)
-        return y if possible else None
+    def strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        return self.labels(y)
 
     def score(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
         return float(accuracy_score(y, self.decode(Z), sample_weight=w))
@@ -301,16 +321,16 @@ class LabelSets(Labelled):
     def learn(cls, classes: NDArray[Any], smoothing: float = 0.0) -> Self:
         return cls(BinaryCrossEntropy(), len(classes), classes, smoothing)
 
-    def check(self, y: NDArray[Any]) -> None:
+    def check(self, y: NDArray[Any], name: str = "y") -> None:
         if y.ndim != 2:
-            raise ValueError("y must be of the form of the first fit: an indicator matrix.")
+            raise ValueError(f"{name} must be of the form of the first fit: an indicator matrix.")
         if y.shape[1] != self.n_outputs:
             raise ValueError(
-                f"y must have the {self.n_outputs} labels of the first fit; got {y.shape[1]}."
+                f"{name} must have the {self.n_outputs} labels of the first fit; got {y.shape[1]}."
             )
 
-    def check_complete(self, y: NDArray[Any]) -> None:
-        """Accept any: a label need not occur."""
+    def missing(self, y: NDArray[Any]) -> list[Any]:
+        return []
 
     def weigher(self, class_weight: Any, y: NDArray[Any], w: Array | None) -> Weigh:
         if class_weight is None:
@@ -324,12 +344,12 @@ class LabelSets(Labelled):
         factors = np.array([balanced(count) for count in counts])
 
         def weigh(y: NDArray[Any], w: Array | None) -> Array:
-            each = np.take_along_axis(factors, y.T.astype(np.intp), axis=1)
-            return times(np.prod(each, axis=0), w)
+            each = np.take_along_axis(factors, y.T.astype(np.intp), axis=1).T
+            return each if w is None else each * w[:, None]
 
         return weigh
 
-    def strata(self, y: NDArray[Any], n_held_out: int) -> None:
+    def strata(self, y: NDArray[Any]) -> None:
         return None
 
     def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:

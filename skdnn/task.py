@@ -8,10 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 
+from skdnn.core.activations import Array
 from skdnn.core.network import Network, Parameters
-from skdnn.door import Data
+from skdnn.door import Data, power_of_two
 from skdnn.fit.judge import Score
 from skdnn.fit.objective import CHUNK, Objective
 from skdnn.fit.recipe import Problem, Recipe
@@ -38,11 +40,14 @@ class Task:
     targets : Targets
         y to the network's coordinates.
     weigh : callable
-        Returns the rows' weights with what their classes multiply them by.
+        Returns weights of rows, multiplied by those of their classes.
     network : Network
         Sizes, activations and loss, in the type of X; without weights.
     earlier : State or None
         Where an earlier fit ended that this one goes on from.
+    counted, spare : int ndarray
+        The numbers of the rows of weight > 0, and of those that may be held out: not the only
+        row of a class.
     """
 
     data: Data
@@ -52,6 +57,8 @@ class Task:
     weigh: Weigh
     network: Network
     earlier: State | None
+    counted: NDArray[np.intp]
+    spare: NDArray[np.intp]
 
     @classmethod
     def of(
@@ -74,16 +81,38 @@ class Task:
             _check_same(estimator, network, model)
         class_weight = getattr(estimator, "class_weight", None)
         weigh = targets.weigher(class_weight, data.y, data.w)
-        return cls(data, given, inputs, targets, weigh, network, earlier)
+        counted = _counted(weigh(data.y, data.w), len(data.y))
+        spare = counted
+        if (classes := targets.strata(data.y)) is not None:
+            spare = counted[np.bincount(classes[counted])[classes[counted]] > 1]
+        return cls(data, given, inputs, targets, weigh, network, earlier, counted, spare)
 
-    def rows(self, data: Data, dtype: Any) -> Rows:
-        """Return rows in the network's coordinates, and in a type."""
-        return self.inputs.rows(data.X, *self._encoded(data, dtype), dtype)
+    def rows(self, data: Data, dtype: Any, once: bool = False) -> Rows:
+        """Return rows in the network's coordinates and in a type.
 
-    def _encoded(self, data: Data, dtype: Any) -> tuple[Any, Any, Any]:
+        If they are to be read `once` only, X is brought there part by part, when it is read.
+        """
         Y, table = self.targets.encode(data.y, dtype)
+        w, unit = self.weights(data)
+        w = None if w is None else w.astype(dtype, copy=False)
+        if once and not issparse(data.X):
+            return Rows(data.X, Y, w, table, w_unit=unit, prepare=self.inputs)
+        X, X1 = self.inputs.matrix(data.X, dtype)
+        origin = self.inputs.origin(data.X)
+        origin = None if origin is None else origin.astype(dtype)
+        return Rows(X, Y, w, table, X1, origin, unit)
+
+    def weights(self, data: Data) -> tuple[Array | None, float]:
+        """Return the weights of rows with those of their classes, and what 1 of them is.
+
+        They are normalised in double precision, and after all factors.
+        """
         w = self.weigh(data.y, data.w)
-        return Y, None if w is None else w.astype(dtype, copy=False), table
+        if w is None:
+            return None, 1.0
+        unit = power_of_two(w)
+        given = 1.0 if data.sample_weight is None else power_of_two(data.sample_weight)
+        return w / unit, unit * given
 
     def problem(
         self, recipe: Recipe, score: Callable[[NDArray[Any] | None], Score | None] | None = None
@@ -96,7 +125,9 @@ class Task:
                 self.network.parameters.sizes, dtype, self.network.activations, self.targets
             ),
             unit=self.targets.unit,
-            strata=lambda numbers, n: self.targets.strata(self.data.y[numbers], n),
+            counted=self.counted,
+            spare=self.spare,
+            strata=self.targets.strata(self.data.y),
             score=score or (lambda numbers: None),
             given=None if self.given is None else self.rows(self.given, dtype),
             earlier=self.earlier,
@@ -105,8 +136,8 @@ class Task:
     def model(self, found: list[Found]) -> Model:
         """Return what predicts.
 
-        Its weights are those of the state where there is nothing between them: no average,
-        no calibration and no other type.
+        Its weights are the state's own where nothing lies between: no average, no calibration
+        and no other type. There is one owner then, for a warm start too.
         """
         networks = [
             self.network.with_theta(
@@ -127,7 +158,7 @@ class Task:
         """
         rows, several = problem.rows, len(found) > 1
         if rows.dtype != self.inputs.dtype:
-            rows = self.inputs.rows_once(self.data.X, *self._encoded(self.data, self.inputs.dtype))
+            rows = self.rows(self.data, self.inputs.dtype, once=True)
 
         def objective(numbers: NDArray[Any] | None, network: Network, plan: Plan) -> Objective:
             settings, unit = recipe.settings, problem.unit
@@ -149,6 +180,13 @@ class Task:
             ), each
 
 
+def _counted(w: Array | None, n: int) -> NDArray[np.intp]:
+    """Return the numbers of the rows of weight > 0."""
+    if w is None:
+        return np.arange(n)
+    return np.flatnonzero(w if w.ndim == 1 else w.any(axis=1))
+
+
 def _blank(
     sizes: Sequence[int], dtype: Any, activations: Sequence[str], targets: Targets
 ) -> Network:
@@ -165,7 +203,7 @@ def _loss_of_mean(objective: Objective, model: Model, X: Any) -> float:
         Z = np.ascontiguousarray(model.outputs(X[part]).T)
         A, work = np.empty_like(Z), np.empty((2, *Z.shape), Z.dtype)
         loss.output(Z, A, work)
-        w = None if rows.w is None else rows.w[part]
+        w = None if rows.w is None else rows.w[part].T
         total += loss.value(Z, A, rows.targets(part), w, work, objective.splits)
     penalties = [objective.penalty(network.parameters) for network in model.networks]
     return objective.reported(total, float(np.mean(penalties)))

@@ -162,7 +162,8 @@ class _Problem:
         w = np.ones(len(rows)) if rows.w is None else rows.w
         X, Y, w = (np.array(part, dtype=np.float64) for part in (X, Y, w))
         theta = self.parameters.theta.astype(np.float64)
-        return _Problem(Rows(X, Y, w), self.network.with_theta(theta), self.alpha)
+        rows = Rows(X, Y, w, w_unit=rows.w_unit)
+        return _Problem(rows, self.network.with_theta(theta), self.alpha)
 
 
 class _Reference(NamedTuple):
@@ -424,7 +425,8 @@ def _cost(
     Z = W[L] @ A + b[L]
     total = (w * _form(forms, problem.loss)(Z, Y)).sum()
     penalty = sum((W[l] ** 2).sum() for l in range(1, L + 1))
-    return (total + problem.alpha / 2.0 * penalty) / problem.rows.weight
+    alpha = problem.alpha / problem.rows.w_unit
+    return (total + alpha / 2.0 * penalty) / problem.rows.weight
 
 
 # For the class of an activation or a loss, a function of the instance that makes its form.

@@ -38,7 +38,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
-from skdnn.parameters import batch_rows, n_epochs
+from skdnn.fit.recipe import batch_rows, n_epochs
 
 # A constant rate has not converged where a cosine has come to its end.
 warnings.simplefilter("ignore", ConvergenceWarning)

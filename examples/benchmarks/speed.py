@@ -310,17 +310,20 @@ def start_and_memory() -> None:
 
 def profile(index: int) -> None:
     """Print where the time of a step goes, part by part, each timed by itself."""
-    from skdnn.fit.objective import Objective
     from skdnn.core.optimizers import Adam
+    from skdnn.fit.objective import Objective
+    from skdnn.fit.rows import Batches, Rows
     from skdnn.network import forward
 
     work = WORKLOADS[index]
     X, y = work.data()
     steps = work.epochs * -(-work.rows // work.batch)
     model = fit_ours(work, X, y)
-    parameters, loss = model._network.parameters, model._network.loss
-    rows = model._make_rows(X, y, None)
-    objective = Objective(rows, parameters, model._network.g, loss, 0.0, work.batch)
+    network = model._model.networks[0]
+    parameters, loss = network.parameters, network.loss
+    Y, table = model._model.targets.encode(y, X.dtype)
+    rows = Batches(Rows(X, Y, None, table))
+    objective = Objective(rows, network, 0.0, work.batch)
     order = np.random.default_rng(0).permutation(work.rows)
     at = objective.workspace.over(work.batch)
     Y, _ = rows.load(at, slice(0, work.batch))

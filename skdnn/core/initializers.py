@@ -60,15 +60,16 @@ def initialize(parameters: Parameters, names: list[str], rng: np.random.Generato
     parameters : Parameters
         Filled in place.
     names : list of str
-        One of `INITIALIZERS` for every layer.
+        For every layer one of `INITIALIZERS`, or 'spread_he', which is 'spread' in He's variance.
     rng : numpy.random.Generator
         The draws are taken from it layer by layer.
     """
     for b in parameters.b[1:]:
         b.fill(0.0)
     for W, b, name in zip(parameters.W[1:], parameters.b[1:], names, strict=True):
-        if name == "spread":
-            spread(W, b, rng, last=W is parameters.W[-1])
+        if name.startswith("spread"):
+            gain = 2.0**0.5 if name == "spread_he" else 1.0
+            spread(W, b, rng, gain, last=W is parameters.W[-1])
             continue
         family, shape = name.split("_")
         fan_out, fan_in = W.shape
@@ -80,15 +81,15 @@ def initialize(parameters: Parameters, names: list[str], rng: np.random.Generato
             W[...] = rng.uniform(-bound, bound, W.shape)
 
 
-def spread(W: Array, b: Array, rng: np.random.Generator, last: bool) -> None:
-    """Fill a layer so that the kinks of its units lie all over the data; the last with 0.
+def spread(W: Array, b: Array, rng: np.random.Generator, gain: float, last: bool) -> None:
+    """Fill a layer so that its units' kinks lie all over the data; the last with 0.
 
     LeCun's variance keeps z of unit variance where the inputs have it, and biases of
     deviation 1/2 move each unit's kink away from the origin. An output of 0 is where
-    training starts from.
+    training starts from. The deviation is multiplied by `gain`.
     """
     if last:
         W.fill(0.0)
         return
-    W[...] = rng.normal(0.0, W.shape[1] ** -0.5, W.shape)
+    W[...] = rng.normal(0.0, gain * W.shape[1] ** -0.5, W.shape)
     b[...] = rng.normal(0.0, 0.5, b.shape)

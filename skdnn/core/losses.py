@@ -68,8 +68,8 @@ class Loss:
             The raw outputs, and what `output` made of them.
         Y : ndarray of shape (m, N)
             The targets.
-        w : ndarray of shape (N,) or None
-            The weights of the samples; None for 1.
+        w : ndarray of shape (N,) or (m, N), or None
+            The weights of the samples, or of each output of theirs; None for 1.
         work : ndarray of shape (2, m, N)
             Memory to write to.
         split : bool, default=False

@@ -112,7 +112,7 @@ class Judge:
             memory = self.work[:, :, : Z.shape[1]]
             np.multiply(Z, factor, out=memory[0])
             self.loss.output(memory[0], memory[1], memory[2:])
-            w = None if self.rows.w is None else self.rows.w[part]
+            w = None if self.rows.w is None else self.rows.w[part].T
             yield Z, self.rows.targets(part), w, memory
 
 

@@ -68,7 +68,9 @@ class Objective:
         trains: bool = True,
     ) -> None:
         self.batches, self.network, self.loss = batches, network, network.loss
-        self.alpha, self.batch_size, self.unit = alpha, batch_size, unit
+        # The L2 term is divided by the weight that the user gave.
+        self.alpha = alpha / batches.rows.w_unit
+        self.batch_size, self.unit = batch_size, unit
         self.n, self.weight = len(batches), batches.weight
         self.splits = np.ndim(unit) > 0
         self.dropout = any(dropout)
@@ -186,7 +188,8 @@ class Objective:
             if self.keeps_outputs:
                 Z, A = self.workspace.outputs[:, :, : len(rows)]
                 work = self.workspace.work[:, :, : len(rows)]
-                total += self.loss.value(Z, A, rows.targets(), rows.w, work, self.splits)
+                w = None if rows.w is None else rows.w.T
+                total += self.loss.value(Z, A, rows.targets(), w, work, self.splits)
         return self.cost(total, parameters)
 
     def value_and_gradient(self, parameters: Parameters) -> Cost:

@@ -16,7 +16,6 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from skdnn.core.activations import Array
 from skdnn.core.initializers import FAMILY_OF, initialize
 from skdnn.core.network import Network, Parameters
 from skdnn.core.optimizers import OPTIMIZERS, Optimizer
@@ -27,6 +26,7 @@ from skdnn.fit.rows import Batches, Rows
 from skdnn.fit.training import OF_SEARCH, End, Found, Plan, State, train, train_lbfgs
 from skdnn.fit.watch import Run
 
+DEEP = 8  # from so many layers on "fan_in" divides the rate by their number too
 MARGIN = 50  # steps that n_iter_no_change="auto" grants beyond its share
 # What a refit takes more epochs by, where the best one was the last: a network that still
 # got better then has more to gain, and it is cheaper to find that out in a short search.
@@ -47,8 +47,10 @@ class Problem:
         Sizes, activations, loss and the type to train in; its weights are not used.
     unit : float or ndarray of shape (n_outputs,)
         What one unit of the loss is in that of y.
-    strata : callable
-        Returns the classes to stratify rows of given numbers by, for so many held out.
+    counted, spare : int ndarray
+        The numbers of the rows of weight > 0, and of those of them that may be held out.
+    strata : int ndarray of shape (n,) or None
+        The class of every row, where rows have one.
     score : callable
         Returns how to score the held-out rows of given numbers, or of `given` for None.
     given : Rows, optional
@@ -60,7 +62,9 @@ class Problem:
     rows: Rows
     network: Network
     unit: Any
-    strata: Callable[[NDArray[Any], int], NDArray[Any] | None]
+    counted: NDArray[np.intp]
+    spare: NDArray[np.intp]
+    strata: NDArray[np.intp] | None
     score: Callable[[NDArray[Any] | None], Score | None]
     given: Rows | None = None
     earlier: State | None = None
@@ -99,27 +103,21 @@ def fit_networks(recipe: Recipe, problem: Problem, runs: list[Run], n_jobs: Any)
         return [fit_network(recipe, problem, runs[0])]
     found: list[Found] = []
     # Callbacks live in this process, and threads in one took 50 times as long as one.
-    one_by_one = runs[0].watch is not None or effective_n_jobs(n_jobs) == 1
-    calls = (delayed(_fit_task)(recipe, problem, run) for run in runs)
-    try:
-        for one, stops in (
-            (call(*args) for call, args, _ in calls)
-            if one_by_one
-            else Parallel(n_jobs, return_as="generator")(calls)
-        ):
-            found.append(one)
-            if stops or one.state.end is End.INTERRUPTED:
+    if runs[0].watch is not None or effective_n_jobs(n_jobs) == 1:
+        for run in runs:
+            run.begin()
+            found.append(fit_network(recipe, problem, run))
+            if run.end(found[-1]) or found[-1].state.end is End.INTERRUPTED:
                 break
+        return found
+    calls = (delayed(fit_network)(recipe, problem, run) for run in runs)
+    try:
+        for one in Parallel(n_jobs, return_as="generator")(calls):
+            found.append(one)
     except KeyboardInterrupt:
         if not found:
             raise
     return found
-
-
-def _fit_task(recipe: Recipe, problem: Problem, run: Run) -> tuple[Found, bool]:
-    run.begin()
-    found = fit_network(recipe, problem, run)
-    return found, run.end(found)
 
 
 # ------------------------------------------------------------------------ what it consists of
@@ -198,17 +196,15 @@ class Recipe:
     again: Any = field(default=None, repr=False, compare=False)  # that of the refit
 
     @classmethod
-    def of(cls, settings: Any, w: Array | None, n: int, given: bool, dtype: Any) -> Self:
-        """Return the recipe for n rows of weights w and of the given type.
+    def of(cls, settings: Any, n: int, n_rows: int, n_spare: int, given: bool, dtype: Any) -> Self:
+        """Return the recipe for n rows of the given type.
 
         Parameters
         ----------
         settings : Settings
             The estimator's parameters for these rows, as `parameters.resolve` returns them.
-        w : ndarray of shape (n,) or None
-            The weights.
-        n : int
-            The number of rows.
+        n, n_rows, n_spare : int
+            The number of rows, of those of weight > 0, and of those that may be held out.
         given : bool
             Whether the user has rows to validate on.
         dtype : dtype
@@ -219,9 +215,8 @@ class Recipe:
         ValueError
             If there are too few rows to hold some out.
         """
-        n_rows = n if w is None else int(np.count_nonzero(w))
         stops = settings.solver != "lbfgs" and settings.early_stopping
-        n_held_out = _n_held_out(settings, n_rows) if stops and not given else 0
+        n_held_out = _n_held_out(settings, n_rows, n_spare) if stops and not given else 0
         left = n_rows - n_held_out if n_held_out else n
         rate = settings.learning_rate
         search = _plan(settings, left, n, keep_best=stops)
@@ -245,9 +240,9 @@ class Recipe:
         )
 
     @classmethod
-    def of_partial_fit(cls, settings: Any, w: Array | None, n: int, dtype: Any) -> Self:
+    def of_partial_fit(cls, settings: Any, n: int, n_rows: int, dtype: Any) -> Self:
         """Return the recipe of one epoch, at a constant rate or that of 'invscaling'."""
-        recipe = cls.of(settings, w, n, False, dtype)
+        recipe = cls.of(settings, n, n_rows, 0, False, dtype)
         constant = replace(
             recipe.search,
             max_iter=1,
@@ -281,7 +276,7 @@ class Recipe:
         >>> model = DNNClassifier(random_state=0).fit(*load_iris(return_X_y=True))
         >>> did = model.recipe_.asdict()
         >>> did["n_held_out"], did["batch_size"], did["precision"], did["refitted"]
-        (30, 60, 'float32', [True])
+        (30, 50, 'float32', [True])
         """
         return {f.name: getattr(self, f.name) for f in fields(self) if f.repr}
 
@@ -308,20 +303,11 @@ class Recipe:
     def hold_out(self, problem: Problem, seed: int) -> tuple[NDArray[Any] | None, Judge | None]:
         """Return the numbers of the rows to train on, None for all, and who judges.
 
-        What is held out is stratified by class. A row of weight 0 is no row: none would be
-        left to validate on, were they drawn.
+        What is held out is stratified by class, where there are enough rows of each.
         """
         training, held_out, rows = None, None, problem.given
         if self.n_held_out:
-            w = problem.rows.w
-            numbers = np.arange(len(problem.rows)) if w is None else np.flatnonzero(w)
-            training, held_out = train_test_split(
-                numbers,
-                test_size=self.n_held_out,
-                random_state=seed,
-                stratify=problem.strata(numbers, self.n_held_out),
-            )
-            training.sort()
+            training, held_out = _split(problem, self.n_held_out, seed)
             rows = problem.rows.only(held_out)
         if rows is None:
             return training, None
@@ -409,9 +395,13 @@ class Recipe:
 
     def _initialize(self, parameters: Parameters, activations: tuple[str, ...], seed: int) -> None:
         names = [self.settings.initializer] * (len(parameters.sizes) - 1)
+        families = [FAMILY_OF.get(name, "glorot") for name in activations]
         if self.settings.initializer == "auto":
-            hidden = [FAMILY_OF.get(name, "glorot") for name in activations]
-            names = [f"{family}_uniform" for family in [*hidden, "glorot"]]
+            names = [f"{family}_uniform" for family in [*families, "glorot"]]
+        elif self.settings.initializer == "spread":
+            # LeCun's variance halves what goes through a layer of relu: two do no harm, 16 do.
+            deep = [f"spread_{family}" if family == "he" else "spread" for family in families[2:]]
+            names = [*names[:2], *deep, "spread"][: len(names)]
         initialize(parameters, names, np.random.default_rng(seed))
 
     def _optimizer(self, parameters: Parameters) -> Optimizer | None:
@@ -420,7 +410,7 @@ class Recipe:
         n, dtype, of = len(parameters.theta), parameters.theta.dtype, self.settings
         factors = None
         if of.layer_rates == "fan_in":
-            factors = np.ones(n, dtype)
+            factors = np.full(n, min(1.0, DEEP / (len(parameters.sizes) - 1)), dtype)
             for W in parameters.like(factors).W[1:]:
                 W /= W.shape[1] ** 0.5
         options: dict[str, tuple[Any, ...]] = {
@@ -449,8 +439,29 @@ def n_epochs(n: int) -> int:
     return 200 if steps == 1 else min(max(ceil(3000 / steps), 16), max(60, ceil(750 / steps)))
 
 
-def _n_held_out(settings: Any, n: int) -> int:
+def _split(problem: Problem, n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the numbers of the rows to train on, and those of n rows that are held out.
+
+    A class that is not trained on does not judge: a row of it goes back.
+    """
+    spare, strata, stratify = problem.spare, problem.strata, None
+    if strata is not None:
+        n_classes = len(np.unique(strata[spare]))
+        stratify = strata[spare] if min(n, len(spare) - n) >= n_classes else None
+    training, held_out = train_test_split(spare, test_size=n, random_state=seed, stratify=stratify)
+    back = np.setdiff1d(problem.counted, spare)
+    if strata is not None:
+        unseen, first = np.unique(strata[held_out], return_index=True)
+        back = np.append(back, held_out[first[~np.isin(unseen, strata[training])]])
+    training = np.sort(np.append(training, back))
+    return training, held_out[~np.isin(held_out, back)]
+
+
+def _n_held_out(settings: Any, n: int, n_spare: int) -> int:
+    """Return how many of n rows to hold out, of which n_spare may be."""
     n_held_out = ceil(settings.validation_fraction * n)
+    if n_spare < n:
+        n_held_out = min(n_held_out, n_spare // 2)
     if n_held_out < 2 or n - n_held_out < 1:
         raise ValueError(
             "The validation set is too small: validation_fraction="

@@ -21,14 +21,16 @@ class Rows:
         Inputs.
     Y : ndarray of shape (n, m), or int ndarray of shape (n,)
         Targets; integers are labels and stand for rows of `table`.
-    w : ndarray of shape (n,) or None
-        Sample weights.
+    w : ndarray of shape (n,) or (n, m), or None
+        Sample weights, or one for each output too.
     table : ndarray of shape (m, m), optional
         Row y is the target of label y: one-hot, or smoothed.
     X1 : ndarray of shape (n, 1 + n[0]), optional
         [1 X], the input with the ones that the core needs, if X is a view of it.
     origin : ndarray of shape (n[0],), optional
         What is to be added to every row of a sparse X.
+    w_unit : float
+        What a weight of 1 in `w` is in the user's weights.
     prepare : callable, optional
         What rows of X, if there is no X1, have to go through before the network reads them.
     """
@@ -41,11 +43,12 @@ class Rows:
         table: Array | None = None,
         X1: Array | None = None,
         origin: Array | None = None,
+        w_unit: float = 1.0,
         prepare: Callable[[Any], Any] = lambda X: X,
     ) -> None:
         self.X, self.Y, self.w, self.table = X, Y, w, table
-        self.X1, self.origin, self.prepare = X1, origin, prepare
-        self.weight = float(len(Y) if w is None else np.sum(w, dtype=np.float64))
+        self.X1, self.origin, self.w_unit, self.prepare = X1, origin, w_unit, prepare
+        self.weight = total_weight(w, len(Y))
         # Where `gather` puts what it cannot put into X1 and Y at once.
         self._inputs, self._labels = X, Y
         self._columns: dict[tuple[int, int], tuple[Array, Array, Array | None]] = {}
@@ -64,7 +67,7 @@ class Rows:
         if where in self._columns:
             at.A1[0], Y, w = self._columns[where]
             return Y, w
-        Y, w = self.targets(rows), None if self.w is None else self.w[rows]
+        Y, w = self.targets(rows), None if self.w is None else self.w[rows].T
         if self.X1 is None:
             at.read(self.prepare(self.X[rows]), self.origin)
             return Y, w
@@ -82,7 +85,7 @@ class Rows:
         """Return the given rows, as views."""
         w = None if self.w is None else self.w[rows]
         X1 = None if self.X1 is None else self.X1[rows]
-        part = Rows(self.X[rows], self.Y[rows], w, self.table, X1, self.origin, self.prepare)
+        part = self._like(self.X[rows], self.Y[rows], w, X1)
         part._inputs, part._labels = self._inputs[rows], self._labels[rows]
         return part
 
@@ -94,7 +97,10 @@ class Rows:
         else:
             X1 = self.X1[numbers]
             X = X1[:, 1:]
-        return Rows(X, self.Y[numbers], w, self.table, X1, self.origin, self.prepare)
+        return self._like(X, self.Y[numbers], w, X1)
+
+    def _like(self, X: Any, Y: Any, w: Array | None, X1: Array | None) -> Rows:
+        return Rows(X, Y, w, self.table, X1, self.origin, self.w_unit, self.prepare)
 
     def gather(self, numbers: Any, room: Any) -> Rows:
         """Return the rows of the given numbers, in memory made by `room`."""
@@ -123,7 +129,7 @@ class Rows:
         X1[:, 0] = 1.0
         labels = np.empty_like(self.Y[:n], shape=(n, *self.Y.shape[1:]))
         Y = labels if self.table is None else np.empty((n, len(self.table)), self.table.dtype)
-        w = None if self.w is None else np.zeros(n, self.w.dtype)
+        w = None if self.w is None else np.zeros((n, *self.w.shape[1:]), self.w.dtype)
         room = Rows(X1[:, 1:], Y, w, X1=X1)
         room._labels = labels
         if self.X1 is None:
@@ -146,7 +152,7 @@ class Batches:
         self.rows, self.numbers = rows, numbers
         w = rows.w if rows.w is None or numbers is None else rows.w[numbers]
         self.n = len(rows) if numbers is None else len(numbers)
-        self.weight = float(self.n if w is None else np.sum(w, dtype=np.float64))
+        self.weight = total_weight(w, self.n)
         self._rooms: dict[int, Any] = {}
 
     def __len__(self) -> int:
@@ -176,3 +182,10 @@ class Batches:
             room = self._rooms[largest].part(slice(0, n)) if fits else self.rows.room(n)
             self._rooms[n] = room
         return self._rooms[n]
+
+
+def total_weight(w: Array | None, n: int) -> float:
+    """Return the weight of n rows; of a row with one for each output it is their mean."""
+    if w is None:
+        return float(n)
+    return float(np.sum(w, dtype=np.float64)) / (1 if w.ndim == 1 else w.shape[1])

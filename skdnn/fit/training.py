@@ -26,7 +26,7 @@ from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
 from skdnn.core.optimizers import OPTIMIZERS, Optimizer
 from skdnn.core.schedules import Schedule
-from skdnn.fit.judge import Judge, sharpened
+from skdnn.fit.judge import Judge, Verdict, sharpened
 from skdnn.fit.objective import Cost, Objective
 
 
@@ -280,7 +280,9 @@ def train(
             while state.epoch < plan.last_epoch and not state.end:
                 hooks.before_epoch()
                 cost = _run_epoch(state, objective, plan)
-                _judge(state, cost, plan, judge)
+                verdict = None if judge is None else judge(state.final())
+                score = _record(state, cost, verdict, plan, objective.n)
+                _judge(state, cost, score, plan)
                 report(state, judge is not None)
                 if hooks.after_epoch(state) and not state.end:
                     state.end = End.STOPPED
@@ -298,6 +300,13 @@ def train(
         )
     if plan.keep_best and state.best_theta is not None:
         np.copyto(state.final().theta, state.best_theta)
+    elif plan.keep_best and state.epoch:
+        state.best_epoch = state.epoch
+        warnings.warn(
+            "No epoch's validation score was a number: the weights of the last epoch are kept.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _run_epoch(state: State, objective: Objective, plan: Plan) -> Cost:
@@ -320,9 +329,6 @@ def _run_epoch(state: State, objective: Objective, plan: Plan) -> Cost:
         _step(state, objective, r, plan)
 
     cost = objective.epoch(state.parameters, order, rng, step)
-    state.epoch += 1
-    state.total_epochs += 1
-    state.samples += n
     # One step: the objective where it led to is one pass away.
     return objective.value(state.parameters) if full else cost
 
@@ -332,7 +338,7 @@ def _step(state: State, objective: Objective, rate: float, plan: Plan) -> None:
     assert state.optimizer is not None
     theta, gradient = state.parameters.theta, objective.gradient
     if plan.clip_norm is not None:
-        norm = float(np.sqrt(np.vdot(gradient.theta, gradient.theta)))
+        norm = _norm(gradient.theta)
         if norm > plan.clip_norm:
             gradient.theta *= plan.clip_norm / norm
     if plan.weight_decay:
@@ -347,9 +353,17 @@ def _step(state: State, objective: Objective, rate: float, plan: Plan) -> None:
         objective.axpy(theta, state.average, a=c)
 
 
-def _judge(state: State, cost: Cost, plan: Plan, judge: Judge | None) -> None:
-    """Record the epoch, and end the fit if it has to."""
-    score = _record(state, cost, plan, judge)
+def _norm(g: Array) -> float:
+    """Return the Euclidean norm, also of what is too large to be squared in its type."""
+    norm = float(np.sqrt(np.vdot(g, g)))
+    if np.isfinite(norm):
+        return norm
+    largest = float(np.max(np.abs(g)))
+    return largest * float(np.linalg.norm(g.astype(np.float64) / largest))
+
+
+def _judge(state: State, cost: Cost, score: float, plan: Plan) -> None:
+    """End the fit after the epoch just recorded, if it has to."""
     if not np.isfinite(cost.J) or not _all_finite(state.parameters.theta):
         _diverged(state, plan)
         return
@@ -371,11 +385,12 @@ def _judge(state: State, cost: Cost, plan: Plan, judge: Judge | None) -> None:
             state.end = End.CONVERGED
 
 
-def _record(state: State, cost: Cost, plan: Plan, judge: Judge | None) -> float:
-    """Write an epoch into the curves, and return its score."""
+def _record(state: State, cost: Cost, verdict: Verdict | None, plan: Plan, n: int) -> float:
+    """Count an epoch over n rows, write it into the curves, and return its score."""
     curves = state.curves
-    # First what may take long, or be interrupted: the curves keep to one length.
-    verdict = None if judge is None else judge(state.final())
+    state.epoch += 1
+    state.total_epochs += 1
+    state.samples += n
     curves.loss.append(cost.reported)
     if cost.reported < state.best_loss:
         state.best_loss = cost.reported
@@ -492,8 +507,7 @@ def train_lbfgs(state: State, objective: Objective, plan: Plan, hooks: Hooks) ->
         return cost.J, objective.gradient.theta.astype(np.float64)
 
     def after_iteration(intermediate_result: Any) -> None:
-        state.epoch += 1
-        _record(state, cost, plan, None)
+        _record(state, cost, None, plan, objective.n)
         for point in (theta, reached):
             np.copyto(point, intermediate_result.x)
         report(state)
@@ -522,8 +536,6 @@ def train_lbfgs(state: State, objective: Objective, plan: Plan, hooks: Hooks) ->
     except KeyboardInterrupt:
         _interrupted(state, plan)
     np.copyto(theta, reached if result is None else result.x)
-    state.samples += objective.n * state.epoch
-    state.total_epochs += state.epoch
     if result is None:
         return
     report.end(f"L-BFGS-B ended: {result.message}")

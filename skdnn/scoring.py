@@ -1,0 +1,128 @@
+"""Held-out rows scored as the user asks for: by the estimator's own score or any scorer."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from copy import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.metrics import (
+    brier_score_loss,
+    check_scoring,
+    log_loss,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
+
+from skdnn.core.activations import Array
+from skdnn.core.network import Parameters
+from skdnn.door import about
+from skdnn.fit.judge import Score
+from skdnn.model import Model
+from skdnn.parameters import invalid
+from skdnn.targets import Classes, Targets
+from skdnn.task import Task
+
+# Metrics that have to be told of the classes that are not in y.
+NEED_ALL_CLASSES = (log_loss, brier_score_loss, top_k_accuracy_score, roc_auc_score)
+
+
+def make_score(
+    estimator: Any,
+    task: Task,
+    scoring: Any,
+    fitted: Callable[[Model], Any],
+    numbers: NDArray[Any] | None,
+) -> Score | None:
+    """Return how to score the rows of given numbers, or the user's own; None for the loss.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose fit it is.
+    task : Task
+        Has the rows.
+    scoring : str, callable or None
+        The estimator's parameter, "auto" resolved.
+    fitted : callable
+        Returns an estimator, on rows without names, of which a model is given.
+    numbers : int ndarray or None
+        None for `task.given`.
+    """
+    if isinstance(scoring, str) and scoring == "loss":
+        return None
+    data = task.data if task.given is None else task.given
+    chosen: Any = slice(None) if numbers is None else numbers
+    y, w = data.y[chosen], None if data.w is None else data.w[chosen]
+    if scoring is None:
+        return lambda parameters, Z: task.targets.score(y, np.ascontiguousarray(Z.T), w)
+    scorer = _with_classes(check_scoring(estimator, scoring), task.targets)
+    if w is not None and not _takes_weights(scorer):
+        raise invalid(estimator, "scoring", "a score that takes sample_weight for weighted rows")
+    return ByScorer(task, scorer, f"scoring={scoring!r}", fitted, data.X[chosen], y, w)
+
+
+class ByScorer:
+    """The score by one of scikit-learn's scorers, or by a callable like them."""
+
+    def __init__(
+        self,
+        task: Task,
+        scorer: Callable[..., Any],
+        name: str,
+        fitted: Callable[[Model], Any],
+        X: Any,
+        y: NDArray[Any],
+        w: Array | None,
+    ) -> None:
+        self.task, self.scorer, self.name = task, scorer, name
+        self.fitted, self.X, self.y = fitted, X, y
+        self.kwargs = {} if w is None else {"sample_weight": w}
+        self.missing = task.targets.missing(y)
+
+    def __call__(self, parameters: Parameters, Z: Array) -> float:
+        """Return the score of a network; nan where it is not defined."""
+        task = self.task
+        model = Model(task.inputs, [task.network.with_theta(parameters.theta)], task.targets)
+        estimator = self.fitted(model)
+        if not self.missing:
+            with about(self.name):
+                return float(self.scorer(estimator, self.X, self.y, **self.kwargs))
+        with warnings.catch_warnings(), suppress(ValueError):
+            warnings.simplefilter("ignore", UndefinedMetricWarning)
+            score = float(self.scorer(estimator, self.X, self.y, **self.kwargs))
+            if np.isfinite(score):
+                return score
+        warnings.warn(
+            f"{self.name} is not defined for validation rows that lack a class:"
+            f" they have none of {self.missing}.",
+            UndefinedMetricWarning,
+            stacklevel=2,
+        )
+        return np.nan
+
+
+def _with_classes(scorer: Any, targets: Targets) -> Any:
+    """Return a scorer that knows the classes of the fit, if its metric takes them.
+
+    As scikit-learn's LogisticRegressionCV does it: rows held out may lack a class.
+    """
+    metric = getattr(scorer, "_score_func", None)
+    if not isinstance(targets, Classes) or metric not in NEED_ALL_CLASSES:
+        return scorer
+    knows = copy(scorer)
+    knows._kwargs = {**scorer._kwargs, "labels": targets.classes}
+    return knows
+
+
+def _takes_weights(scorer: Any) -> bool:
+    """Whether a scorer, or what it was made of, takes the rows' weights."""
+    parameters = inspect.signature(getattr(scorer, "_score_func", scorer)).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return takes_any or "sample_weight" in parameters

@@ -1,0 +1,182 @@
+"""The defaults: what "auto" stands for, and what a default fit promises."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+
+from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn.fit.judge import Judge
+from skdnn.fit.recipe import batch_rows, n_epochs
+from skdnn.fit.rows import Rows
+from skdnn.losses import BinaryCrossEntropy
+from skdnn.network import Network, Parameters
+from skdnn.parameters import HELD_OUT_FROM
+from skdnn.verify import gradients
+from tests.cases import ESTIMATORS
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(100, 3))
+Y = (X[:, 0] + X[:, 1] ** 2 > 1).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("Estimator", "load"),
+    [
+        (DNNRegressor, load_diabetes),
+        (DNNBinaryClassifier, load_breast_cancer),
+        (DNNClassifier, load_iris),
+        (DNNClassifier, load_wine),
+    ],
+)
+def test_a_default_fit_on_raw_columns_learns_without_a_warning(Estimator, load):
+    data, target = load(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(target))
+    learnt, kept = order[::2], order[1::2]
+    model = Estimator(random_state=0).fit(data[learnt], target[learnt])
+    assert model.score(data[kept], target[kept]) > (0.3 if Estimator is DNNRegressor else 0.9)
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+@pytest.mark.parametrize("n", [HELD_OUT_FROM - 1, HELD_OUT_FROM])
+def test_rows_are_held_out_where_there_are_enough(Estimator, n):
+    model = Estimator(random_state=0).fit(X[:n], Y[:n])
+    assert (model.validation_scores_ is not None) == (n >= HELD_OUT_FROM)
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+@pytest.mark.parametrize("solver", ["gd", "lbfgs"])
+def test_full_batch_solvers_hold_out_nothing(Estimator, solver):
+    model = Estimator(solver=solver, tol=0.1, random_state=0).fit(X, Y)
+    assert model.validation_scores_ is None
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_partial_fit_takes_auto(Estimator):
+    classes = {} if Estimator is DNNRegressor else {"classes": [0, 1]}
+    assert np.isfinite(Estimator().partial_fit(X, Y, **classes).loss_)
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_plain_has_nothing_added(Estimator):
+    params = Estimator.plain().get_params()
+    assert "auto" not in [params[k] for k in params if k != "batch_size"]
+    off = {
+        "scale_inputs": None,
+        "layer_rates": None,
+        "learning_rate": "constant",
+        "early_stopping": False,
+        "refit": False,
+        "average_decay": 0.0,
+        "weight_decay": 0.0,
+        "dropout": 0.0,
+        "n_estimators": 1,
+    }
+    assert {name: params[name] for name in off} == off
+
+
+@pytest.mark.parametrize("n", [1, 15, 63, 64, 65, 200, 3000, 100_000])
+def test_mini_batches_are_equal_and_epochs_within_their_limits(n):
+    size = batch_rows(n)
+    assert 1 <= size <= max(64, 2 * n**0.5)
+    assert size * -(-n // size) - n < -(-n // size)  # the last one lacks less than one row each
+    assert 16 <= n_epochs(n) <= 500
+
+
+def test_calibration_finds_the_scale_that_the_outputs_were_drawn_with():
+    z = rng.normal(size=(20_000, 1))
+    y = (rng.random(z.shape) < 1 / (1 + np.exp(-z))).astype(float)
+    four_times = Parameters((1, 1), np.array([0.0, 4.0]))
+    judge = Judge(Rows(z, y, None), Network(four_times, (), BinaryCrossEntropy()), 1.0)
+    assert_allclose(judge.factor(four_times), 0.25, rtol=0.1)
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS[1:])
+def test_calibration_leaves_the_classes_as_they_are(Estimator):
+    one, other = (Estimator(random_state=0, scoring=None, calibrate=c) for c in (False, True))
+    assert np.array_equal(one.fit(X, Y).predict(X), other.fit(X, Y).predict(X))
+
+
+@pytest.mark.parametrize("n", [63, 64, 65, 70, 79, 80, 81, 100])
+def test_fits_of_few_rows_end_without_a_warning(n):
+    X, y = load_wine(return_X_y=True)
+    rows = np.random.default_rng(0).permutation(len(y))[:n]
+    assert DNNClassifier(random_state=0).fit(X[rows], y[rows]).score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_a_default_fit_is_trained_in_single_precision_and_predicts_in_double(Estimator):
+    model = Estimator(random_state=0).fit(X, Y)
+    for weights in model.coefs_ + model.intercepts_:
+        assert weights.dtype == np.float64
+        assert np.array_equal(weights, weights.astype(np.float32))
+    assert model._outputs(X).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"precision": None}, {"scale_inputs": None}, {"solver": "lbfgs"}, {"solver": "gd"}],
+    ids=str,
+)
+def test_what_is_not_scaled_or_noisy_is_trained_in_the_type_of_the_rows(params):
+    (first, *_) = DNNRegressor(random_state=0, tol=0.1, **params).fit(X, Y).coefs_
+    assert not np.array_equal(first, first.astype(np.float32))
+
+
+def test_few_rows_are_trained_on_in_their_own_type():
+    (first, *_) = DNNRegressor(random_state=0).fit(X[:50], Y[:50]).coefs_
+    assert not np.array_equal(first, first.astype(np.float32))
+
+
+def test_a_fit_in_single_precision_goes_on_as_if_it_had_not_ended():
+    params = {"precision": "single", "warm_start": True, "n_iter_no_change": np.inf}
+    params |= {"random_state": 0, "average_decay": 0.9}
+    with pytest.warns(ConvergenceWarning):
+        once = DNNRegressor.plain(max_iter=6, **params).fit(X, Y)
+        twice = DNNRegressor.plain(max_iter=2, **params).fit(X, Y)
+        twice.set_params(max_iter=4).fit(X, Y)
+    assert np.array_equal(once.predict(X), twice.predict(X))
+
+
+def test_a_fit_may_go_on_in_another_precision():
+    model = DNNRegressor(random_state=0, warm_start=True).fit(X, Y)
+    before = model.loss_
+    model.set_params(precision=None).fit(X, Y)
+    (first, *_) = model.coefs_
+    assert not np.array_equal(first, first.astype(np.float32))
+    assert model.loss_ < before
+    assert np.isfinite(model.partial_fit(X, Y).predict(X)).all()
+
+
+@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_the_loss_of_a_fit_in_single_precision_is_that_of_its_weights_in_double(Estimator, refit):
+    model = Estimator(random_state=0, refit=refit, early_stopping=refit).fit(X, Y)
+    assert gradients(model, X, Y).cost == pytest.approx(
+        model.loss_ / model._model.targets.unit, rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_a_refit_is_stretched_by_how_late_the_best_epoch_came_where_max_iter_is_auto(Estimator):
+    most = n_epochs(len(Y))
+    stretched = Estimator(random_state=0).fit(X, Y)
+    factor = 1 + 1.75 * stretched.best_n_iter_ / most
+    assert stretched.n_iter_ == round(factor * stretched.best_n_iter_) > stretched.best_n_iter_
+    pace = np.arange(stretched.n_iter_) / round(factor * most)
+    rates = 0.05 * (1 + np.cos(np.pi * pace)) / 2
+    assert_allclose(stretched.learning_rate_curve_, rates)
+    for params in {"max_iter": most}, {"scoring": None}:
+        as_long = Estimator(random_state=0, **params).fit(X, Y)
+        assert as_long.n_iter_ == as_long.best_n_iter_
+
+
+def test_a_refit_is_not_stretched_where_the_loss_is_flat_at_its_best():
+    data, target = load_diabetes(return_X_y=True)
+    X, _, y, _ = train_test_split(data, target, test_size=0.2, random_state=0)
+    model = DNNRegressor(hidden_layer_sizes=(30, 15), learning_rate_init=0.01, random_state=0)
+    best = model.fit(X, y).best_n_iter_
+    assert model.validation_loss_curve_[best - 1] > 0.95 * model.validation_loss_curve_[best // 2]
+    assert model.n_iter_ == best > 0.5 * n_epochs(len(y))
