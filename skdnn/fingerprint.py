@@ -131,7 +131,7 @@ class _Teller:
         codes = list(_nested(function.__code__))
         read: set[str] = set()
         for step in (step for code in codes for step in dis.get_instructions(code)):
-            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            if step.opname in READS:
                 read.add(step.argval)
             elif step.opname == "IMPORT_NAME" and not _is_library(step.argval):
                 raise TypeError(
@@ -254,6 +254,7 @@ def _is_library(module: str) -> bool:
     )
 
 
+READS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 STANDARD = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
 PACKAGES = {"site-packages", "dist-packages"}
 ATOMS = {type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes}

@@ -278,7 +278,8 @@ class Recipe:
         >>> did["n_held_out"], did["batch_size"], did["precision"], did["refitted"]
         (30, 50, 'float32', [True])
         """
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.repr}
+        told = {f.name: getattr(self, f.name) for f in fields(self) if f.repr}
+        return {name: np.asarray(value).tolist() for name, value in told.items()}
 
     def after(self, found: list[Found]) -> Self:
         """Return the recipe with what was done."""
