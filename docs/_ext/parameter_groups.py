@@ -49,6 +49,7 @@ GROUPS = {
     "The data": ["scale_inputs", "scale_target", "class_weight", "precision"],
     "Several networks, and how a fit is run": [
         "n_estimators",
+        "n_jobs",
         "random_state",
         "warm_start",
         "verbose",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, ndtr
 
-from skdnn.activations import ACTIVATIONS, faint, far
+from skdnn.core.activations import ACTIVATIONS, faint, far
 from skdnn.losses import BinaryCrossEntropy, CategoricalCrossEntropy, Poisson
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -82,7 +82,7 @@ def test_page_is_on_a_shelf(page):
         "\n".join(p.read_text(encoding="utf-8") for p in WRITTEN),
         re.MULTILINE | re.DOTALL,
     )
-    entries = set(re.findall(r"[\w/]+(?=>?$)", "\n".join(trees), re.MULTILINE))
+    entries = set(re.findall(r"[\w/-]+(?=>?$)", "\n".join(trees), re.MULTILINE))
     own = name(page).removesuffix(".md")
     assert own == "index" or own in entries or own.rpartition("/")[2] in entries
 
