@@ -345,6 +345,12 @@ def _far_columns(X: Any, of: Any) -> NDArray[np.intp]:
 def warn_if_rounded(data: Data) -> None:
     """Warn where predictions in the type of X cannot tell targets apart."""
     low, high = data.y.min(axis=0), data.y.max(axis=0)
+    dtype = data.X.dtype
+    if not np.all(np.isfinite(data.y.astype(dtype))):
+        raise ValueError(
+            f"y must fit into {dtype.name}, in which predictions are as X is; its largest entry is"
+            f" {np.max(np.abs(data.y)):.3g}. Pass X as float64, or divide y by a constant."
+        )
     step = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(data.X.dtype))
     if np.any((step > 0.01 * (high - low)) & (high > low)):
         warnings.warn(

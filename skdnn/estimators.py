@@ -76,7 +76,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         """Learn the form of y, its classes or its scale."""
         raise NotImplementedError
 
-    def _renew_targets(self, targets: Targets, classes: ArrayLike | None) -> Targets:
+    def _renew_targets(self, targets: Targets, data: Data, classes: ArrayLike | None) -> Targets:
         """Return those of an earlier fit under the parameters as they are now."""
         raise NotImplementedError
 
@@ -266,7 +266,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         """Learn the form of y, or take that of a model under the parameters of now."""
         if model is None:
             return self._learn_targets(data, classes)
-        return self._renew_targets(model.targets, classes)
+        return self._renew_targets(model.targets, data, classes)
 
     def _settings(
         self, n: int, n_rows: int, validates: bool = False, partial: bool = False
@@ -426,7 +426,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         attributes |= {name: kept[name][i] for name in RECORDED if isinstance(kept[name], list)}
         attributes |= {
             "_model": Model(model.inputs, [model.networks[i]], model.targets),
-            "_states": [state],
+            "_states": [state.copy()],
             "_feature_names": self._feature_names,
             "recipe_": Recipe(**{**alone, "n_estimators": 1, "seed": state.seed}),
             "loss_": self._losses[i],
@@ -621,8 +621,10 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         warn_if_rounded(data)
         return Numbers.learn(data.y, data.w, self._loss(), self.scale_target)
 
-    def _renew_targets(self, targets: Targets, classes: ArrayLike | None) -> Targets:
-        return replace(targets, loss=self._loss())
+    def _renew_targets(self, targets: Targets, data: Data, classes: ArrayLike | None) -> Targets:
+        assert isinstance(targets, Numbers)
+        targets.check(data.y)
+        return replace(targets, loss=self._loss()).relearnt(data.y, data.w)
 
     @explained
     def predict(self, X: Any) -> Array:
@@ -716,7 +718,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
             )
         return form.learn(known, self.label_smoothing)
 
-    def _renew_targets(self, targets: Targets, classes: ArrayLike | None) -> Targets:
+    def _renew_targets(self, targets: Targets, data: Data, classes: ArrayLike | None) -> Targets:
         assert isinstance(targets, Labelled)
         if classes is not None and read_classes(classes).tolist() != targets.classes.tolist():
             raise ValueError(

@@ -19,6 +19,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from skdnn.core.activations import Array
 
 BLOCK = 1 << 19  # bytes of X to bring to other coordinates at once, which stay in the cache
+FARTHEST = 1e18  # whose square is finite in float32
 FAR = 1e9  # where x / sqrt(1 + (x / 3)^2) is 3 to every digit
 STATISTICS = 1 << 23  # bytes of X to take the statistics of at once, or 1,024 rows
 
@@ -50,7 +51,7 @@ class Inputs:
 
         Of a sparse X it is f(x) - f(0), which is as sparse; `origin` is the rest.
         """
-        X = X.astype(self.dtype, copy=False)
+        X = narrowed(X, self.dtype)
         if self.center is None or self.scale is None:
             return X
         if not issparse(X):
@@ -77,7 +78,7 @@ class Inputs:
         z = x - center
         z /= scale
         # Far out everything is finite, and the larger x the larger z.
-        limit = z.dtype.type(FAR) if self.clips else np.finfo(z.dtype).max ** 0.5
+        limit = FAR if self.clips else FARTHEST
         np.clip(z, -limit, limit, out=z)
         if self.clips:
             root = z / 3.0
@@ -92,13 +93,13 @@ class Inputs:
         Of a dense X that is scaled there is one copy, made part by part.
         """
         if issparse(X):
-            return self(X).astype(dtype, copy=False), None
+            return narrowed(self(X), dtype), None
         if self.center is None and X.dtype == dtype:
             return X, None
         X1 = np.empty((len(X), 1 + X.shape[1]), dtype)
         X1[:, 0] = 1.0
         for part in gen_batches(len(X), max(BLOCK // X[:1].nbytes, 1)):
-            X1[part, 1:] = self(X[part])
+            X1[part, 1:] = narrowed(self(X[part]), dtype)
         return X1[:, 1:], X1
 
     def plain(self) -> dict[str, Any]:
@@ -133,7 +134,8 @@ def fit_inputs(X: Any, w: Array | None, method: str | None) -> Inputs:
         return Inputs(X.dtype)
     statistics, clips = SCALERS[method]
     center, scale = statistics(X, w)
-    return Inputs(X.dtype, center.astype(X.dtype), scale.astype(X.dtype), clips, method)
+    scale = positive(scale.astype(X.dtype))  # which may have rounded to 0
+    return Inputs(X.dtype, center.astype(X.dtype), scale, clips, method)
 
 
 def moments(X: Any, w: Array | None) -> tuple[Array, Array]:
@@ -180,8 +182,12 @@ def _centred_moments(X: Any, w: Array | None) -> tuple[Array, Array]:
 
     def centred(power: int) -> Array:
         # X - mean of all rows would be another X.
-        parts = gen_batches(n, min(max(STATISTICS // X[:1].nbytes, 1), 1024))
-        return sum(((X[part] - mean) ** power).T @ ones[part] for part in parts) / W
+        total = np.zeros(len(mean))
+        for part in gen_batches(n, min(max(STATISTICS // X[:1].nbytes, 1), 1024)):
+            powers = (X[part] - mean) ** power
+            powers[ones[part] == 0] = 0.0  # where 0 times it might be nan
+            total += powers.T @ ones[part]
+        return total / W
 
     deviation = np.sqrt(centred(2))
     if np.any(deviation < 1e-6 * np.abs(mean)):  # the mean's last digits matter
@@ -209,7 +215,8 @@ def quartiles(X: Any, w: Array | None) -> tuple[Array, Array]:
             x, [0.25, 0.5, 0.75], axis=0, weights=weights, method="inverted_cdf"
         )
         width = high - low
-        scale[part] = np.where(width > 0, width, 0.5 * (x.max(axis=0) - x.min(axis=0)))
+        width = np.where(np.isfinite(width), width, high / 2.0 - low / 2.0)
+        scale[part] = np.where(width > 0, width, 0.5 * x.max(axis=0) - 0.5 * x.min(axis=0))
     return center, positive(scale)
 
 
@@ -219,6 +226,16 @@ SCALERS: dict[str, tuple[Callable[[Any, Array | None], tuple[Array, Array]], boo
     "robust": (quartiles, True),
 }
 """By the value of `scale_inputs`: centre and scale of the columns, and whether to clip."""
+
+
+def narrowed(X: Any, dtype: Any) -> Any:
+    """Return X in a type; what a narrower one cannot hold is as far out as that can square."""
+    if X.dtype == dtype or np.dtype(dtype).itemsize >= X.dtype.itemsize:
+        return X.astype(dtype, copy=False)
+    if not issparse(X):
+        return np.clip(X, -FARTHEST, FARTHEST).astype(dtype)
+    data = np.clip(X.data, -FARTHEST, FARTHEST).astype(dtype)
+    return type(X)((data, X.indices, X.indptr), shape=X.shape)
 
 
 def positive(scale: Array) -> Array:

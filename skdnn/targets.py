@@ -8,7 +8,7 @@ one that does not suit it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES, BinaryCrossEntropy, CategoricalCrossEntropy, Loss
+from skdnn.core.network import Parameters
 from skdnn.door import about
 from skdnn.inputs import moments, positive
 
@@ -75,6 +76,10 @@ class Targets:
         """Return the class of every row, where it has one."""
         return None
 
+    def settled(self, parameters: Parameters) -> Parameters:
+        """Return the parameters of a network that predicts, from those that were trained."""
+        return parameters
+
     def decode(self, Z: Array) -> NDArray[Any]:
         """Return predictions of y from raw outputs of shape (n, n_outputs)."""
         raise NotImplementedError
@@ -105,12 +110,14 @@ class Numbers(Targets):
     Attributes
     ----------
     center, scale : ndarray of shape (n_outputs,) or None
-        y = center + scale * o, where o is the network's output; None for o itself. A target
-        that is constant has a scale of 0.
+        y = center + scale * o, where o is the network's output; None for o itself.
+    constant : ndarray of bool of shape (n_outputs,) or None
+        The targets that have been constant: their raw outputs are 0 in the model.
     """
 
     center: Array | None = None
     scale: Array | None = None
+    constant: NDArray[np.bool_] | None = None
     kind: ClassVar[str] = "numbers"
 
     @classmethod
@@ -125,15 +132,38 @@ class Numbers(Targets):
             scale = positive(np.average(Y, axis=0, weights=w))
             center = np.zeros_like(scale)
         counted = Y if w is None else Y[w > 0]
-        is_constant = counted.min(axis=0) == counted.max(axis=0)
-        center = np.where(is_constant, counted[0], center)
-        scale = np.where(is_constant, 0.0, scale)
+        constant = counted.min(axis=0) == counted.max(axis=0)
+        if loss.shifts:
+            center, scale = np.where(constant, counted[0], center), np.where(constant, 1.0, scale)
+        else:
+            scale = np.where(constant, counted[0], scale)
         if not np.all(np.isfinite(scale**loss.degree)):
             raise ValueError(
                 f"y must not spread so far that its loss is beyond float64; it has a deviation of"
                 f" {scale.max():.3g}. Divide y by a constant."
             )
-        return cls(loss, Y.shape[1], center, scale)
+        return cls(loss, Y.shape[1], center, scale, constant)
+
+    def relearnt(self, y: NDArray[Any], w: Array | None) -> Numbers:
+        """Return these targets with a scale for those that are constant no longer."""
+        if self.constant is None or not self.constant.any():
+            return self
+        new: Any = self.learn(y, w, self.loss, scales=True)
+        was: Any = self
+        still = self.constant & new.constant
+        varies = self.constant & ~still
+        center = np.where(varies, new.center, was.center)
+        return replace(
+            self, center=center, scale=np.where(varies, new.scale, was.scale), constant=still
+        )
+
+    def settled(self, parameters: Parameters) -> Parameters:
+        """Return parameters whose raw outputs are 0 for the targets that are constant."""
+        if self.constant is None or not self.constant.any():
+            return parameters
+        new = parameters.like(parameters.theta.copy())
+        new.bW[-1][self.constant] = 0.0
+        return new
 
     @property
     def unit(self) -> Any:
@@ -156,10 +186,7 @@ class Numbers(Targets):
     def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
         Y = y.reshape(len(y), -1)
         if self.center is not None and self.scale is not None:
-            if self.loss.shifts:
-                Y = (Y - self.center) / positive(self.scale)
-            else:
-                Y = Y / positive(np.where(self.scale > 0, self.scale, self.center))
+            Y = (Y - self.center) / positive(self.scale)
         encoded = Y.astype(dtype, copy=False)
         if not np.all(np.isfinite(encoded)):
             raise ValueError(
@@ -187,12 +214,13 @@ class Numbers(Targets):
             "n_outputs": self.n_outputs,
             "center": self.center,
             "scale": self.scale,
+            "constant": self.constant,
         }
 
     @classmethod
     def restore(cls, kept: dict[str, Any]) -> Self:
         loss = LOSSES[kept["loss"]](*kept["options"])
-        return cls(loss, kept["n_outputs"], kept["center"], kept["scale"])
+        return cls(loss, kept["n_outputs"], kept["center"], kept["scale"], kept["constant"])
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,9 @@ class Task:
             _check_same(estimator, network, model)
         class_weight = getattr(estimator, "class_weight", None)
         weigh = targets.weigher(class_weight, data.y, data.w)
-        counted = _counted(weigh(data.y, data.w), len(data.y))
+        w = weigh(data.y, data.w)
+        w = None if w is None else without_traces(w / power_of_two(w))
+        counted = np.delete(np.arange(len(data.y)), absentees(w))
         spare = counted
         if (classes := targets.strata(data.y)) is not None:
             spare = counted[np.bincount(classes[counted])[classes[counted]] > 1]
@@ -92,12 +94,19 @@ class Task:
 
         If they are to be read `once` only, X is brought there part by part, when it is read.
         """
-        Y, table = self.targets.encode(data.y, dtype)
         w, unit = self.weights(data)
+        absent = absentees(w)
+        y = data.y
+        if len(absent):
+            y = y.copy()
+            y[absent] = y[np.delete(np.arange(len(y)), absent)[0]]
+        Y, table = self.targets.encode(y, dtype)
         w = None if w is None else w.astype(dtype, copy=False)
         if once and not issparse(data.X):
             return Rows(data.X, Y, w, table, w_unit=unit, prepare=self.inputs)
         X, X1 = self.inputs.matrix(data.X, dtype)
+        if len(absent):
+            _blot_out(absent, X)
         origin = self.inputs.origin(data.X)
         origin = None if origin is None else origin.astype(dtype)
         return Rows(X, Y, w, table, X1, origin, unit)
@@ -112,7 +121,7 @@ class Task:
             return None, 1.0
         unit = power_of_two(w)
         given = 1.0 if data.sample_weight is None else power_of_two(data.sample_weight)
-        return w / unit, unit * given
+        return without_traces(w / unit), unit * given
 
     def problem(
         self, recipe: Recipe, score: Callable[[NDArray[Any] | None], Score | None] | None = None
@@ -141,7 +150,9 @@ class Task:
         """
         networks = [
             self.network.with_theta(
-                one.parameters().theta.astype(self.inputs.dtype, copy=one.state.average is not None)
+                self.targets.settled(one.parameters()).theta.astype(
+                    self.inputs.dtype, copy=one.state.average is not None
+                )
             )
             for one in found
         ]
@@ -180,11 +191,24 @@ class Task:
             ), each
 
 
-def _counted(w: Array | None, n: int) -> NDArray[np.intp]:
-    """Return the numbers of the rows of weight > 0."""
+def without_traces(w: Array) -> Array:
+    """Return weights, of which the largest is about 1, with 0 for what no float32 could add."""
+    return np.where(w < 1e-30, 0.0, w)
+
+
+def absentees(w: Array | None) -> NDArray[np.intp]:
+    """Return the numbers of the rows of weight 0."""
     if w is None:
-        return np.arange(n)
-    return np.flatnonzero(w if w.ndim == 1 else w.any(axis=1))
+        return np.empty(0, np.intp)
+    return np.flatnonzero(w == 0 if w.ndim == 1 else ~w.any(axis=1))
+
+
+def _blot_out(absent: NDArray[np.intp], X: Any) -> None:
+    """Set rows to 0, in place: what stands there may be so large that 0 times it is nan."""
+    if issparse(X):
+        X.data[np.isin(np.repeat(np.arange(X.shape[0]), np.diff(X.indptr)), absent)] = 0.0
+    else:
+        X[absent] = 0.0
 
 
 def _blank(

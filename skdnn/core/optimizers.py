@@ -90,7 +90,7 @@ class Optimizer:
 
     def go_on(self, state: Array, t: int) -> None:
         """Take up what an optimiser of the same kind remembered after t steps."""
-        self.state, self.t = state.astype(self.state.dtype, copy=False), t
+        self.state, self.t = np.require(state, self.state.dtype, "W"), t
         self._allocate()
 
     def __getstate__(self) -> dict[str, Any]:

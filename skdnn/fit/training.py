@@ -144,10 +144,11 @@ class State:
         if "optimizer" in kept:
             was = kept["optimizer"]
             optimizer = OPTIMIZERS[was["name"]](len(parameters.theta), parameters.theta.dtype)
-            optimizer.go_on(was["state"], was["t"])
+            optimizer.go_on(np.array(was["state"]), was["t"])
         state = cls(parameters, optimizer, **{name: kept[name] for name in SCALARS})
         state.average, state.best_theta = kept["average"], kept["best_theta"]
-        state.curves, state.end = Curves(**kept["curves"]), End(kept["end"])
+        state.curves = Curves(**{name: list(curve) for name, curve in kept["curves"].items()})
+        state.end = End(kept["end"])
         return state
 
 
