@@ -4,6 +4,12 @@ from __future__ import annotations
 
 # name: (type, description)
 ATTRIBUTES: dict[str, tuple[str, str]] = {
+    "recipe_": (
+        "Recipe",
+        """\
+What the fit did, every "auto" resolved: rows held out, the most epochs, batch, rate, precision,
+stretch, calibration, whether it refitted. Its ``asdict()`` holds plain values.""",
+    ),
     "estimators_": (
         "list of estimators",
         "The fitted networks, for `n_estimators` > 1: each an estimator by itself.",

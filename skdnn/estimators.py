@@ -664,6 +664,12 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are unfit, or if the weights diverge: they are then as
+            they were before, and the optimiser starts anew.
         """
         return self._partial_fit(X, y, sample_weight, None)
 
@@ -821,6 +827,12 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are unfit, or if the weights diverge: they are then as
+            they were before, and the optimiser starts anew.
         """
         if classes is None and not hasattr(self, "_model"):
             raise ValueError("classes must be passed on the first call to partial_fit.")
