@@ -79,15 +79,15 @@ class Data:
 
     @property
     def w(self) -> Array | None:
-        """The weights in a unit in which the largest is in [1, 2): only ratios matter."""
+        """The weights in a unit in which the largest is in [1/2, 1): only ratios matter."""
         if self.sample_weight is None:
             return None
         return self.sample_weight / power_of_two(self.sample_weight)
 
 
 def power_of_two(w: Array) -> float:
-    """Return the largest power of 2 that is not above the largest weight."""
-    return float(2.0 ** np.floor(np.log2(np.max(w))))
+    """Return the least power of 2 that is above the largest weight, or the largest there is."""
+    return float(2.0 ** min(np.floor(np.log2(np.max(w))) + 1.0, 1023.0))
 
 
 @contextmanager
@@ -163,8 +163,8 @@ def read_inputs(estimator: Any, X: Any, name: str = "X", fresh: bool = False) ->
     Unless `fresh`, its columns have to be those of the estimator's fit.
     """
     _refuse_foreign(X, name)
-    with about(name):
-        X = np.asarray(X) if isinstance(X, list | tuple) else X
+    with about(name), np.errstate(all="ignore"):  # of the sum that tells whether all is finite
+        X = np.asarray(X) if isinstance(X, list | tuple) else _filled(X)
         _check_numbers(X, name, "OneHotEncoder and OrdinalEncoder make numbers of categories")
         if fresh:
             X = check_array(X, input_name=name, estimator=estimator, **X_RULES)
@@ -186,7 +186,7 @@ def read_targets(estimator: Any, y: Any, name: str, numeric: bool = False) -> ND
         )
     _refuse_foreign(y, name)
     rules = {"ensure_2d": False, "dtype": None, "ensure_all_finite": False}
-    with about(name):
+    with about(name), np.errstate(all="ignore"):
         y = y.toarray() if issparse(y) else y
         y = check_array(y, input_name=name, estimator=estimator, **rules)
         if numeric:
@@ -230,6 +230,13 @@ def read_classes(classes: Any) -> NDArray[Any]:
     with about("classes"):
         assert_all_finite(np.asarray(classes), input_name="classes")
         return unique_labels(classes)
+
+
+def _filled(X: Any) -> Any:
+    """Return a frame whose sparse columns, if they leave out another number than 0, are dense."""
+    dtypes = dict(getattr(X, "dtypes", ())) if hasattr(X, "sparse") else {}
+    dense = {c: d.subtype for c, d in dtypes.items() if getattr(d, "fill_value", 0) != 0}
+    return X.astype(dense) if dense else X
 
 
 # What scikit-learn lets pass

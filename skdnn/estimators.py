@@ -59,8 +59,12 @@ class Layers(list[Array]):
     """Arrays, one a layer, that are views of a network's weights: to set one writes there."""
 
     def __setitem__(self, l: Any, value: Any) -> None:
-        """Write a value into the array of a layer."""
-        self[l][...] = value
+        """Write a value into the array of a layer, or one into each of a slice's."""
+        if isinstance(l, slice):
+            for view, part in zip(self[l], value, strict=True):
+                view[...] = part
+        else:
+            self[l][...] = value
 
 
 class BaseDNN(CallbackSupportMixin, BaseEstimator):
@@ -190,6 +194,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         given = None
         if X_val is not None:
             given = read(self, X_val, y_val, sample_weight_val, "_val", beside=data)
+        if model is not None:
+            data = replace(data, names=self._feature_names)
         return self._fit(data, given, model, earlier)
 
     @np.errstate(all="ignore")
@@ -241,6 +247,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             raise ValueError("partial_fit does not support early_stopping=True.")
         model, state = self._go_on_from()
         data = read(self, X, y, sample_weight, fresh=model is None)
+        if model is not None:
+            data = replace(data, names=self._feature_names)
         targets = self._targets(data, model, classes)
         targets.check(data.y)
         task = Task.of(self, data, None, targets, model)
@@ -254,11 +262,12 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             recipe.equip(state, problem.network.parameters.theta.dtype)
             state.begin()
             recipe.train(state, problem, None, recipe.search, None, Run(Stages(state.seed)))
+            found = [Found(state)]
+            attributes = self._attributes(task, found, recipe.after(found), problem, whole=True)
         except BaseException:
             come_back()
             raise
-        found = [Found(state)]
-        return self._keep(self._attributes(task, found, recipe.after(found), problem, whole=True))
+        return self._keep(attributes)
 
     def _targets(
         self, data: Data, model: Model | None, classes: ArrayLike | None = None
@@ -327,6 +336,11 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             recorded["n_iter_"] = max(recorded["n_iter_"])
         if problem is not None:
             recorded["loss_"], recorded["_losses"] = task.losses(model, found, recipe, problem)
+            if not np.isfinite(recorded["loss_"]):
+                raise ValueError(
+                    "The loss at the final weights is infinite or NaN: the last step went too"
+                    " far. Lower learning_rate_init, scale the input, or set clip_norm."
+                )
         return {
             "_model": model,
             "_states": states,
@@ -484,7 +498,12 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
                 f"{name} must be arrays of shapes {shapes}, one a layer; got arrays of shapes"
                 f" {[value.shape for value in given]}."
             )
-        for view, value in zip(views, given, strict=True):
+        with about(name):
+            numbers = [
+                value.astype(view.dtype, casting="same_kind")
+                for view, value in zip(views, given, strict=True)
+            ]
+        for view, value in zip(views, numbers, strict=True):
             view[...] = value
         self._keep({"_states": [self._states[0].light(self._parameters(name))]})
 

@@ -539,7 +539,7 @@ class Common:
         doc="""{'standard', 'clipped', 'robust'} or None
         How columns of X are scaled inside: to mean 0 and deviation 1; the same with smooth
         clipping at 3, x / sqrt(1 + (x / 3)^2); or to median 0 and interquartile range 1 with
-        that clipping. A sparse X keeps its zeros, and is not clipped.""",
+        that clipping. A sparse X is scaled like a dense one, and stays as sparse.""",
     )
     n_estimators: int = param(
         default=1,

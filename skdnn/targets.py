@@ -206,10 +206,9 @@ class Numbers(Targets):
         return float(r2_score(y, self.decode(Z), sample_weight=w))
 
     def plain(self) -> dict[str, Any]:
-        name = next(name for name, loss in LOSSES.items() if type(self.loss) is loss)
         return {
             "kind": self.kind,
-            "loss": name,
+            "loss": loss_name(self.loss),
             "options": list(vars(self.loss).values()),
             "n_outputs": self.n_outputs,
             "center": self.center,
@@ -424,6 +423,12 @@ class Classes(Labelled):
 KINDS: dict[str, type[Targets]] = {
     part.kind: part for part in (Numbers, TwoClasses, LabelSets, Classes)
 }
+
+
+def loss_name(loss: Loss) -> str:
+    """Return what the estimators' parameter calls a loss; its class's name if they have none."""
+    names = (name for name, kind in LOSSES.items() if type(loss) is kind)
+    return next(names, type(loss).__name__)
 
 
 def balanced(counts: NDArray[Any]) -> Array:

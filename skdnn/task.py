@@ -22,7 +22,7 @@ from skdnn.fit.training import Found, Plan, State
 from skdnn.inputs import Inputs, fit_inputs
 from skdnn.model import Model
 from skdnn.parameters import activation_names, hidden_sizes
-from skdnn.targets import Targets, Weigh
+from skdnn.targets import Targets, Weigh, loss_name
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def _check_same(estimator: Any, network: Network, model: Model) -> None:
     now_and_then = {
         "hidden_layer_sizes": (network.parameters.sizes[1:-1], old.parameters.sizes[1:-1]),
         "activation": (network.activations, old.activations),
-        "loss": (type(network.loss).__name__, type(old.loss).__name__),
+        "loss": (loss_name(network.loss), loss_name(old.loss)),
         "scale_inputs": (estimator.scale_inputs, model.inputs.method),
         "scale_target": (getattr(estimator, "scale_target", False), targets.is_scaled),
     }

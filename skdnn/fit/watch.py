@@ -7,6 +7,7 @@ each is a task between the two.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -189,7 +190,7 @@ class Watch:
         self.root.call_on_fit_task_end(
             estimator=self.estimator,
             **self.data.of(None),
-            reconstruction_attributes=lambda: attributes,
+            reconstruction_attributes=lambda: deepcopy(attributes),  # to do with as one likes
         )
         if not any(s.end is End.INTERRUPTED for run in self.runs for s in run.states):
             # An interrupt may have come within an epoch, which is then to be done anew.
