@@ -211,6 +211,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         task = Task.of(self, data, given, targets, model, earlier)
         n, n_rows = len(data.y), len(task.counted)
         settings = self._settings(n, n_rows, validates=given is not None)
+        if is_auto(self.precision) and task.inputs.loses_digits(data.X):
+            settings = Settings(**{**vars(settings), "precision": None})
         recipe = Recipe.of(settings, n, n_rows, len(task.spare), given is not None, data.X.dtype)
 
         def fitted(model: Model) -> Any:

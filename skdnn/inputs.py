@@ -19,6 +19,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from skdnn.core.activations import Array
 
 BLOCK = 1 << 19  # bytes of X to bring to other coordinates at once, which stay in the cache
+COARSE = 1e3  # deviations, of which float32 has a ten-thousandth left
 FARTHEST = 1e18  # whose square is finite in float32
 FAR = 1e9  # where x / sqrt(1 + (x / 3)^2) is 3 to every digit
 STATISTICS = 1 << 23  # bytes of X to take the statistics of at once, or 1,024 rows
@@ -61,8 +62,13 @@ class Inputs:
             data = self._scaled(X.data, self.center[columns], self.scale[columns])
             data -= self._at_zero[columns]
         else:
-            data = X.data / self.scale[columns]
+            data = np.clip(X.data / self.scale[columns], -FARTHEST, FARTHEST)
         return type(X)((data, X.indices, X.indptr), shape=X.shape)
+
+    def loses_digits(self, X: Any) -> bool:
+        """Whether float32 is too coarse for f(X) - f(0), which is far from 0 though f(X) is not."""
+        origin = self.origin(X)
+        return origin is not None and bool(np.any(np.abs(origin) > COARSE))
 
     def origin(self, X: Any) -> Array | None:
         """Return f(0), which the network has to add to every row of f(X), or None."""
@@ -150,7 +156,8 @@ def moments(X: Any, w: Array | None) -> tuple[Array, Array]:
     spread = high / 2.0 - low / 2.0
     odd = np.flatnonzero((largest > 1e100) | ((spread < 1e-100) & (spread > 0.0)))
     if len(odd):
-        unit = 2.0 ** -np.floor(np.log2(np.where(largest[odd] > 1e100, largest[odd], spread[odd])))
+        exponent = np.floor(np.log2(np.where(largest[odd] > 1e100, largest[odd], spread[odd])))
+        unit = 2.0 ** np.minimum(-exponent, 1000.0)
         part = X[:, odd].multiply(unit).tocsr() if issparse(X) else X[:, odd] * unit
         center[odd], scale[odd] = (a / unit for a in _centred_moments(part, w))
     center = np.where(low == high, low, center)

@@ -94,7 +94,7 @@ class ByScorer:
         if not self.missing:
             with about(self.name):
                 return float(self.scorer(estimator, self.X, self.y, **self.kwargs))
-        with warnings.catch_warnings(), suppress(ValueError):
+        with warnings.catch_warnings(), suppress(ValueError, ZeroDivisionError):
             warnings.simplefilter("ignore", UndefinedMetricWarning)
             score = float(self.scorer(estimator, self.X, self.y, **self.kwargs))
             if np.isfinite(score):

@@ -106,6 +106,8 @@ class Task:
             return Rows(data.X, Y, w, table, w_unit=unit, prepare=self.inputs)
         X, X1 = self.inputs.matrix(data.X, dtype)
         if len(absent):
+            is_theirs = np.may_share_memory(_numbers(X), _numbers(data.X))
+            X = X.copy() if is_theirs else X
             _blot_out(absent, X)
         origin = self.inputs.origin(data.X)
         origin = None if origin is None else origin.astype(dtype)
@@ -201,6 +203,11 @@ def absentees(w: Array | None) -> NDArray[np.intp]:
     if w is None:
         return np.empty(0, np.intp)
     return np.flatnonzero(w == 0 if w.ndim == 1 else ~w.any(axis=1))
+
+
+def _numbers(X: Any) -> Array:
+    """Return the numbers of a dense or sparse matrix."""
+    return X.data if issparse(X) else X
 
 
 def _blot_out(absent: NDArray[np.intp], X: Any) -> None:

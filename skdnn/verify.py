@@ -303,8 +303,9 @@ def check_gradients(
     with threadpool_limits(limits=1, user_api="blas"):
         reference = _METHODS[method](problem.in_float64())
     theirs, at_kinks = gradient.like(reference.theta), gradient.like(reference.at_kinks)
+    largest = float(np.max(np.abs(reference.theta)))
     arrays = [
-        _compare(f"{name}[{l}]", ours[l], other[l], excluded[l])
+        _compare(f"{name}[{l}]", ours[l], other[l], excluded[l], largest)
         for name, ours, other, excluded in (
             ("W", gradient.W, theirs.W, at_kinks.W),
             ("b", gradient.b, theirs.b, at_kinks.b),
@@ -341,12 +342,13 @@ def _analytic(problem: _Problem) -> tuple[float, Parameters]:
     return objective.value_and_gradient(problem.parameters).J, objective.gradient
 
 
-def _compare(name: str, ours: Array, theirs: Array, excluded: Any) -> ArrayCheck:
+def _compare(name: str, ours: Array, theirs: Array, excluded: Any, largest: float) -> ArrayCheck:
+    """Compare an array; beside one of zeros with the largest entry of all arrays."""
     at_kinks = int(np.sum(excluded))
     if at_kinks == excluded.size:
         return ArrayCheck(name, ours.shape, np.nan, np.nan, at_kinks)
     absolute = float(np.max(np.abs(ours - theirs)[~excluded]))
-    scale = float(np.max(np.abs(theirs)[~excluded]))
+    scale = float(np.max(np.abs(theirs)[~excluded])) or largest
     relative = absolute / scale if scale else (np.inf if absolute else 0.0)
     return ArrayCheck(name, ours.shape, absolute, relative, at_kinks)
 

@@ -94,6 +94,8 @@ def fit_network(recipe: Recipe, problem: Problem, run: Run) -> Found:
             for name in OF_SEARCH:
                 setattr(refit.curves, name, getattr(search.curves, name))
             found = Found(refit, None, search, found.factor, stretch)
+        else:
+            found.broken_off = refit.end
     return found
 
 
@@ -107,7 +109,7 @@ def fit_networks(recipe: Recipe, problem: Problem, runs: list[Run], n_jobs: Any)
         for run in runs:
             run.begin()
             found.append(fit_network(recipe, problem, run))
-            if run.end(found[-1]) or found[-1].state.end is End.INTERRUPTED:
+            if run.end(found[-1]) or found[-1].end is End.INTERRUPTED:
                 break
         return found
     calls = (delayed(fit_network)(recipe, problem, run) for run in runs)
@@ -290,7 +292,7 @@ class Recipe:
             refitted=[one.search is not None for one in found],
             stretch=[float(one.stretch) for one in found],
             calibration=[float(one.factor) for one in found],
-            ended=[one.state.end.value for one in found],
+            ended=[one.end.value for one in found],
         )
 
     @property

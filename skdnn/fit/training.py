@@ -168,6 +168,8 @@ class Found:
         What the last layer is to be multiplied by.
     stretch : float
         How many times as long the refit was than up to the best epoch; 0 without one.
+    broken_off : End
+        Why a refit that followed was not taken.
     """
 
     state: State
@@ -175,6 +177,12 @@ class Found:
     search: State | None = None
     factor: float = 1.0
     stretch: float = 0.0
+    broken_off: End = End.NOT
+
+    @property
+    def end(self) -> End:
+        """Why the last stage ended, be it one whose network was not taken."""
+        return self.broken_off or self.state.end
 
     @property
     def decided(self) -> State:
@@ -276,6 +284,7 @@ def train(
         If the loss or a weight overflows and there is nothing to fall back on.
     """
     report = _Reporter(state, plan, "epoch" if plan.epochs is None else "refit epoch")
+    n_rates = len(state.curves.learning_rate)
     try:
         with np.errstate(all="ignore"), objective.threads():
             while state.epoch < plan.last_epoch and not state.end:
@@ -283,13 +292,14 @@ def train(
                 cost = _run_epoch(state, objective, plan)
                 verdict = None if judge is None else judge(state.final())
                 score = _record(state, cost, verdict, plan, objective.n)
+                n_rates += 1
                 _judge(state, cost, score, plan)
                 report(state, judge is not None)
                 if hooks.after_epoch(state) and not state.end:
                     state.end = End.STOPPED
     except KeyboardInterrupt:
-        del state.curves.learning_rate[len(state.curves.loss) :]
-        del state.curves.divisor[len(state.curves.loss) :]
+        del state.curves.learning_rate[n_rates:]
+        del state.curves.divisor[n_rates:]
         _interrupted(state, plan)
     report.end(_reason(state, plan))
     if not state.end and plan.warns:

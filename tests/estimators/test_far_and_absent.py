@@ -106,6 +106,17 @@ def test_large_class_weights_beside_weights_are_finite():
     assert np.isfinite(model.loss_)
 
 
+@pytest.mark.parametrize("method", [None, *SCALERS])
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_of_weight_zero_stay_as_they_were_in_the_users_arrays(method, form, dtype):
+    w, given, targets = (y > 1).astype(float), form(X.astype(dtype)), y.copy()
+    before = np.array(given.data if form is csr_array else given)
+    regressor(scale_inputs=method).fit(given, targets, sample_weight=w)
+    np.testing.assert_array_equal(given.data if form is csr_array else given, before)
+    np.testing.assert_array_equal(targets, y)
+
+
 # The ends of a type
 
 
@@ -125,6 +136,25 @@ def test_an_encoding_is_finite_and_monotone_to_the_largest_float(method, dtype, 
     assert np.isfinite(z).all()
     assert (np.diff(z) >= -4.0 * np.finfo(dtype).eps * np.abs(z[1:])).all()
     assert z[-1] > z[len(x)] > z[0]
+
+
+@EVERY_SCALER
+@pytest.mark.parametrize("far", [1e3, 1e7, 1.7e9, 1e12])
+def test_a_sparse_column_far_from_zero_is_learnt_as_a_dense_one(method, far):
+    moved = X + [far, 0.0, 0.0]
+    one, other = (
+        DNNRegressor(scale_inputs=method, random_state=0).fit(form(moved), y).score(form(moved), y)
+        for form in (np.asarray, csr_array)
+    )
+    assert one > 0.95
+    assert other == pytest.approx(one, abs=0.02)
+
+
+@EVERY_SCALER
+@pytest.mark.parametrize("unit", [5e-324, 1e-310, 1e-300, 1e-40, 1e300])
+def test_columns_and_targets_of_any_unit_are_learnt(method, unit):
+    far = np.round(X * 1e3) * unit if unit == 5e-324 else X * unit
+    assert DNNRegressor(scale_inputs=method, random_state=0).fit(far, y).score(far, y) > 0.9
 
 
 @EVERY_SCALER
