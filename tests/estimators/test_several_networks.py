@@ -299,6 +299,18 @@ def test_networks_before_an_interrupt_are_kept():
         assert np.array_equal(weights_of(ours), weights_of(theirs))
 
 
+def test_an_interrupt_in_a_refit_ends_all():
+    def answer(context):
+        if context.task_name == "refit epoch":
+            raise KeyboardInterrupt
+
+    model = default("regressor", n_estimators=3).set_callbacks(Spy(answer))
+    with pytest.warns(UserWarning, match="the network that the search found is kept"):
+        model.fit(*many("regressor"))
+    assert model.recipe_.ended == ["interrupted"]
+    assert model.recipe_.refitted == [False]
+
+
 # Checkpoints
 
 
