@@ -305,7 +305,7 @@ def test_an_interrupt_in_a_refit_ends_all():
             raise KeyboardInterrupt
 
     model = default("regressor", n_estimators=3).set_callbacks(Spy(answer))
-    with pytest.warns(UserWarning, match="the network that the search found is kept"):
+    with pytest.warns(UserWarning, match="the network that was found before is kept"):
         model.fit(*many("regressor"))
     assert model.recipe_.ended == ["interrupted"]
     assert model.recipe_.refitted == [False]
