@@ -69,7 +69,7 @@ def test_a_refit_that_fails_keeps_what_the_search_found(monkeypatch, name, failu
     assert not differing(contents_of(model), contents_of(searched)) - ASKED
     assert np.array_equal(outputs_of(model, many(name)[0]), outputs_of(searched, many(name)[0]))
     did, found = model.recipe_.asdict(), searched.recipe_.asdict()
-    assert {k for k in did if did[k] != found[k]} == {"refit"}
+    assert {k for k in did if did[k] != found[k]} == {"refit", "ended"}
     assert did["refitted"] == [False]
 
 
