@@ -141,7 +141,7 @@ def test_an_encoding_is_finite_and_monotone_to_the_largest_float(method, dtype, 
 @EVERY_SCALER
 @pytest.mark.parametrize("far", [1e3, 1e7, 1.7e9, 1e12])
 def test_a_sparse_column_far_from_zero_is_learnt_as_a_dense_one(method, far):
-    moved = X + [far, 0.0, 0.0]
+    moved = X + np.array([far, 0.0, 0.0])
     one, other = (
         DNNRegressor(scale_inputs=method, random_state=0).fit(form(moved), y).score(form(moved), y)
         for form in (np.asarray, csr_array)
