@@ -209,8 +209,9 @@ class Adam(Optimizer):
         scale_m, scale_v = b1**k_m, b2**k_v
         self._gain_m, self._gain_v = 1.0 / scale_m, 1.0 / scale_v
         c = ((1.0 - b2) / (1.0 - b2 ** (t + 1)) * scale_v) ** 0.5
+        rate *= (1.0 - b1) / (1.0 - b1 ** (t + 1)) * scale_m / c
         self._e = self.epsilon / c
-        super().step(theta, gradient, rate * (1.0 - b1) / (1.0 - b1 ** (t + 1)) * scale_m / c)
+        super().step(theta, gradient, rate)
 
     def _update(self, theta, g, rate, state, factors, s):
         m, v = state
