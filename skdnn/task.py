@@ -130,8 +130,10 @@ class Task:
     ) -> Problem:
         """Return what the recipe is to be applied to."""
         dtype = np.dtype(recipe.precision)
+        rows = self.rows(self.data, dtype)
+        _check_penalty(recipe.settings.alpha, rows)
         return Problem(
-            rows=self.rows(self.data, dtype),
+            rows=rows,
             network=_blank(
                 self.network.parameters.sizes, dtype, self.network.activations, self.targets
             ),
@@ -196,6 +198,16 @@ class Task:
 def without_traces(w: Array) -> Array:
     """Return weights, of which the largest is about 1, with 0 for what no float32 could add."""
     return np.where(w < 1e-30, 0.0, w)
+
+
+def _check_penalty(alpha: float, rows: Rows) -> None:
+    """Refuse weights so little that beside them the L2 term is beyond float32."""
+    if alpha > 1e30 * rows.weight * rows.w_unit:
+        raise ValueError(
+            f"alpha={alpha!r} is divided by the total weight of the rows, which must not be next"
+            f" to nothing: it is {rows.weight * rows.w_unit:.3g}. Multiply sample_weight, or set"
+            " alpha=0."
+        )
 
 
 def absentees(w: Array | None) -> NDArray[np.intp]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from math import ceil, log2
+from math import ceil, isfinite, log2
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ from sklearn.model_selection import train_test_split
 from skdnn.core.initializers import FAMILY_OF, initialize
 from skdnn.core.network import Network, Parameters
 from skdnn.core.optimizers import OPTIMIZERS, Optimizer
-from skdnn.core.schedules import ENDS_AT_ZERO, SCHEDULES, with_warmup
+from skdnn.core.schedules import ENDS_AT_ZERO, SCHEDULES, Schedule, with_warmup
 from skdnn.fit.judge import Judge, Score
 from skdnn.fit.objective import Objective
 from skdnn.fit.rows import Batches, Rows
@@ -427,6 +428,21 @@ def _name_of(value: Any) -> str:
     return value if isinstance(value, str) else getattr(value, "__name__", repr(value))
 
 
+def _numeric(schedule: Schedule) -> Schedule:
+    """Return the user's schedule, which has to return a finite number."""
+
+    def checked(p: float) -> float:
+        factor = schedule(p)
+        if not isinstance(factor, Real) or not isfinite(factor):
+            raise ValueError(
+                "The 'learning_rate' parameter must be a function that returns a finite number"
+                f" for every progress in [0, 1]; for {p:.3g} it returned {factor!r}."
+            )
+        return float(factor)
+
+    return checked
+
+
 def batch_rows(n: int) -> int:
     """Return the size of equal mini-batches of at most 64 or about sqrt(n) rows."""
     most = max(64, 2 ** round(log2(n) / 2))
@@ -492,7 +508,7 @@ def _plan(settings: Any, n: int, of: int, keep_best: bool = False) -> Plan:
         shuffle=settings.shuffle,
         rate=settings.learning_rate_init,
         schedule=with_warmup(
-            schedule if callable(schedule) else SCHEDULES[schedule], settings.warmup
+            _numeric(schedule) if callable(schedule) else SCHEDULES[schedule], settings.warmup
         ),
         adaptive=adaptive,
         power_t=settings.power_t if schedule == "invscaling" else None,

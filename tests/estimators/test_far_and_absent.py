@@ -99,6 +99,18 @@ def test_a_weight_beyond_all_others_decides_alone():
     assert model.predict(X[:1])[0] == pytest.approx(y[0])
 
 
+@pytest.mark.parametrize("unit", [1e-46, 1e-300])
+def test_weights_of_next_to_nothing_beside_alpha_are_refused(unit):
+    with pytest.raises(ValueError, match=r"alpha=0\.0001 is divided by the total weight"):
+        regressor().fit(X, y, sample_weight=np.full(len(X), unit))
+
+
+@pytest.mark.parametrize("factor", ["a", np.nan, np.array([1.0, 2.0]), None])
+def test_a_schedule_that_returns_no_number_is_named(factor):
+    with pytest.raises(ValueError, match="'learning_rate' parameter must be a function"):
+        regressor(learning_rate=lambda p: factor).fit(X, y)
+
+
 def test_large_class_weights_beside_weights_are_finite():
     weights = {0: 1e308, 1: 1e308}
     model = DNNClassifier(class_weight=weights, random_state=0, max_iter=3)
