@@ -14,7 +14,8 @@ def saturated(Estimator, n_classes, dtype):
     """Return a fitted linear classifier whose raw outputs are +-1e4, and its input."""
     X = np.linspace(-1.0, 1.0, 30, dtype=dtype)[:, None]
     y = np.arange(30) % n_classes
-    estimator = Estimator.plain(hidden_layer_sizes=(), solver="lbfgs", max_iter=1)
+    params = {"hidden_layer_sizes": (), "solver": "lbfgs", "max_iter": 1, "random_state": 0}
+    estimator = Estimator.plain(**params)
     with pytest.warns(ConvergenceWarning):
         estimator.fit(X, y)
     scale = np.linspace(-1e4, 1e4, estimator.n_outputs_) if estimator.n_outputs_ > 1 else [1e4]
