@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -45,9 +46,6 @@ class Task:
         Sizes, activations and loss, in the type of X; without weights.
     earlier : State or None
         Where an earlier fit ended that this one goes on from.
-    counted, spare : int ndarray
-        The numbers of the rows of weight > 0, and of those that may be held out: not the only
-        row of a class.
     """
 
     data: Data
@@ -57,8 +55,6 @@ class Task:
     weigh: Weigh
     network: Network
     earlier: State | None
-    counted: NDArray[np.intp]
-    spare: NDArray[np.intp]
 
     @classmethod
     def of(
@@ -81,13 +77,22 @@ class Task:
             _check_same(estimator, network, model)
         class_weight = getattr(estimator, "class_weight", None)
         weigh = targets.weigher(class_weight, data.y, data.w)
-        w = weigh(data.y, data.w)
-        w = None if w is None else without_traces(w / power_of_two(w))
-        counted = np.delete(np.arange(len(data.y)), absentees(w))
-        spare = counted
-        if (classes := targets.strata(data.y)) is not None:
-            spare = counted[np.bincount(classes[counted])[classes[counted]] > 1]
-        return cls(data, given, inputs, targets, weigh, network, earlier, counted, spare)
+        return cls(data, given, inputs, targets, weigh, network, earlier)
+
+    @cached_property
+    def counted(self) -> NDArray[np.intp]:
+        """The numbers of the rows of weight > 0."""
+        w, _ = self.weights(self.data)
+        return np.delete(np.arange(len(self.data.y)), absentees(w))
+
+    @cached_property
+    def spare(self) -> NDArray[np.intp]:
+        """The numbers of those that may be held out: not the only row of a class."""
+        classes = self.targets.strata(self.data.y)
+        if classes is None:
+            return self.counted
+        counted = classes[self.counted]
+        return self.counted[np.bincount(counted)[counted] > 1]
 
     def rows(self, data: Data, dtype: Any, once: bool = False) -> Rows:
         """Return rows in the network's coordinates and in a type.
@@ -121,6 +126,9 @@ class Task:
         w = self.weigh(data.y, data.w)
         if w is None:
             return None, 1.0
+        if not w.any():
+            name = "X" if data is self.data else "X_val"
+            raise ValueError(f"class_weight must be > 0 for some class that {name} has rows of.")
         unit = power_of_two(w)
         given = 1.0 if data.sample_weight is None else power_of_two(data.sample_weight)
         return without_traces(w / unit), unit * given
@@ -182,17 +190,15 @@ class Task:
                 batches, network, settings.alpha, m, settings.dropout, unit, trains=False
             )
 
-        with np.errstate(all="ignore"):
-            each = []
-            for one, network in zip(found, model.networks, strict=True):
-                plan = recipe.search if one.search is None else recipe.again
-                cost = objective(one.numbers, network, plan).value(network.parameters)
-                each.append(cost.reported)
-            if not several:
-                return each[0], each
-            return _loss_of_mean(
-                objective(None, model.networks[0], recipe.search), model, self.data.X
-            ), each
+        each = []
+        for one, network in zip(found, model.networks, strict=True):
+            plan = recipe.search if one.search is None else recipe.again
+            cost = objective(one.numbers, network, plan).value(network.parameters)
+            each.append(cost.reported)
+        if not several:
+            return each[0], each
+        whole = objective(None, model.networks[0], recipe.search)
+        return _loss_of_mean(whole, model, self.data.X), each
 
 
 def without_traces(w: Array) -> Array:

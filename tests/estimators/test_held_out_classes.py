@@ -60,6 +60,15 @@ def test_a_class_of_weight_zero_is_not_held_out():
     assert 0 not in seen.y
 
 
+@pytest.mark.parametrize("weights", [None, np.ones(190)])
+def test_validation_rows_of_weight_zero_alone_are_refused(weights):
+    y = (X[:, 0] > 0).astype(int)
+    zero = y == 0
+    model = DNNClassifier(class_weight={0: 0.0}, random_state=0, max_iter=2)
+    with pytest.raises(ValueError, match=r"class_weight must be > 0 .* X_val has rows of"):
+        model.fit(X, y, sample_weight=weights, X_val=X[zero], y_val=y[zero])
+
+
 RARE = np.where(X[:, 0] > 0, 1, 0)
 RARE[0] = 2
 
