@@ -30,7 +30,7 @@ from skdnn.door import (
     read_targets,
     warn_if_rounded,
 )
-from skdnn.fit.recipe import Problem, Recipe, fit_networks
+from skdnn.fit.recipe import ProblemInMemory, Recipe, fit_networks
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Run, Stages, Watch, Watched
 from skdnn.model import Decoder, Model
@@ -228,7 +228,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         seed, saved = watch.resume(task, self._draw_seed() if earlier is None else earlier.seed)
         recipe = replace(recipe, seed=seed)
 
-        def describe(found: list[Found], problem: Problem | None = None) -> dict[str, Any]:
+        def describe(found: list[Found], problem: ProblemInMemory | None = None) -> dict[str, Any]:
             return self._attributes(task, found, recipe.after(found), problem)
 
         stages = [Stages(seed) for seed in recipe.seeds()]
@@ -313,7 +313,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         task: Task,
         found: list[Found],
         recipe: Recipe,
-        problem: Problem | None,
+        problem: ProblemInMemory | None,
         whole: bool = False,
     ) -> dict[str, Any]:
         """Return all attributes of an estimator that is fitted as far as was found.

@@ -17,7 +17,7 @@ from skdnn.core.network import Network, Parameters
 from skdnn.door import Data, power_of_two
 from skdnn.fit.judge import Score
 from skdnn.fit.objective import CHUNK, Objective
-from skdnn.fit.recipe import Problem, Recipe
+from skdnn.fit.recipe import ProblemInMemory, Recipe
 from skdnn.fit.rows import Batches, Rows
 from skdnn.fit.training import Found, Plan, State
 from skdnn.inputs import Inputs, fit_inputs
@@ -135,12 +135,12 @@ class Task:
 
     def problem(
         self, recipe: Recipe, score: Callable[[NDArray[Any] | None], Score | None] | None = None
-    ) -> Problem:
+    ) -> ProblemInMemory:
         """Return what the recipe is to be applied to."""
         dtype = np.dtype(recipe.precision)
         rows = self.rows(self.data, dtype)
         _check_penalty(recipe.settings.alpha, rows)
-        return Problem(
+        return ProblemInMemory(
             rows=rows,
             network=_blank(
                 self.network.parameters.sizes, dtype, self.network.activations, self.targets
@@ -171,7 +171,7 @@ class Task:
         return Model(self.inputs, networks, self.targets)
 
     def losses(
-        self, model: Model, found: list[Found], recipe: Recipe, problem: Problem
+        self, model: Model, found: list[Found], recipe: Recipe, problem: ProblemInMemory
     ) -> tuple[float, list[float]]:
         """Return the objective at the model's weights, exactly, in the unit of y's loss.
 

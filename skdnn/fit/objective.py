@@ -6,7 +6,7 @@ Rows are gathered and cut so that what a step touches stays in the cache.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -36,7 +36,92 @@ class Cost(NamedTuple):
     reported: float
 
 
-class Objective:
+class Criterion:
+    """What is minimised, wherever its rows are: J as it follows from sums over them.
+
+    A `value`, an `epoch` and a `value_and_gradient` as :class:`Objective` has them make it one
+    that can be trained on.
+
+    Parameters
+    ----------
+    network : Network
+        Gives the sizes, the activations, the loss and the type; its weights are not used.
+    alpha : float
+        Strength of the L2 term.
+    n : int
+        The number of rows.
+    weight, w_unit : float
+        Their total weight, and what a weight of 1 is in those that the user gave.
+    unit : float or ndarray of shape (m,)
+        What one unit of L is in that of y; for each output, if they differ.
+    """
+
+    def __init__(
+        self, network: Network, alpha: float, n: int, weight: float, w_unit: float, unit: Any
+    ) -> None:
+        self.network, self.loss = network, network.loss
+        self.alpha = alpha / w_unit  # the L2 term is divided by the weight that the user gave
+        self.n, self.weight, self.unit = n, weight, unit
+        self.splits = np.ndim(unit) > 0
+        self.dtype = network.parameters.theta.dtype
+        self.axpy = get_blas_funcs("axpy", dtype=self.dtype)
+
+    @cached_property
+    def gradient(self) -> Parameters:
+        """Where dW and db of the last step or value are."""
+        parameters = self.network.parameters
+        return parameters.like(np.empty(len(parameters.theta), self.dtype))
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Return the context to train in."""
+        return nullcontext()
+
+    def cost(self, total: Any, parameters: Parameters) -> Cost:
+        """Return J from sum w_k L_k, which is one number or one for each output."""
+        penalty = self.penalty(parameters)
+        J = float(np.sum(total)) / self.weight + penalty
+        return Cost(J, self.reported(total, penalty))
+
+    def reported(self, total: Any, penalty: float) -> float:
+        """Return J as it is reported; the L2 term has the mean of the outputs' units."""
+        if not self.splits:
+            return (total / self.weight + penalty) * self.unit
+        return float(total @ self.unit) / self.weight + penalty * float(np.mean(self.unit))
+
+    def penalty(self, parameters: Parameters) -> float:
+        """Return the L2 term, alpha / (2 W) |weights|^2."""
+        if not self.alpha:
+            return 0.0
+        square = sum(float(np.vdot(W, W)) for W in parameters.weights)
+        return 0.5 * self.alpha * square / self.weight
+
+    def add_slope_of_penalty(self, parameters: Parameters) -> None:
+        """Add the gradient of the L2 term to `gradient`."""
+        if self.alpha:
+            a = self.alpha / self.weight
+            for W, dW in zip(parameters.weights, self.gradient.weights, strict=True):
+                self.axpy(W, dW, a=a)
+
+    def value(self, parameters: Parameters) -> Cost:
+        """Return J at the given parameters, without dropout."""
+        raise NotImplementedError
+
+    def epoch(
+        self,
+        parameters: Parameters,
+        shuffles: bool,
+        rng: np.random.Generator,
+        step: Callable[[int], None],
+    ) -> Cost:
+        """Go once through the rows, calling `step` with the number of each batch."""
+        raise NotImplementedError
+
+    def value_and_gradient(self, parameters: Parameters) -> Cost:
+        """Return J, and write its gradient on all rows to `gradient`."""
+        raise NotImplementedError
+
+
+class Objective(Criterion):
     """J = (sum of w_k L(o_k, y_k) + alpha / 2 |W|^2) / (total weight), on given rows.
 
     Parameters
@@ -67,16 +152,10 @@ class Objective:
         unit: Any = 1.0,
         trains: bool = True,
     ) -> None:
-        self.batches, self.network, self.loss = batches, network, network.loss
-        # The L2 term is divided by the weight that the user gave.
-        self.alpha = alpha / batches.rows.w_unit
-        self.batch_size, self.unit = batch_size, unit
-        self.n, self.weight = len(batches), batches.weight
-        self.splits = np.ndim(unit) > 0
+        super().__init__(network, alpha, len(batches), batches.weight, batches.rows.w_unit, unit)
+        self.batches, self.batch_size = batches, batch_size
         self.dropout = any(dropout)
-        parameters = network.parameters
-        theta, sizes = parameters.theta, parameters.sizes
-        self.dtype = theta.dtype
+        theta, sizes = network.parameters.theta, network.parameters.sizes
         N = min(max(batch_size, 1), CHUNK)
         row = (1 + sizes[0] + 6 * sizes[-1]) * theta.itemsize
         most = max(min(MOST_BATCHES, BLOCK // (row * N), -(-self.n // N)), 1)
@@ -91,14 +170,7 @@ class Objective:
             dropout=dropout if self.dropout else (),
             outputs=N * most if self.keeps_outputs else N,
         )
-        self.axpy = get_blas_funcs("axpy", dtype=theta.dtype)
         self._cut: dict[tuple[int, int, bool], list[tuple[Pass, slice]]] = {}
-
-    @cached_property
-    def gradient(self) -> Parameters:
-        """Where `differentiate` writes dW and db."""
-        parameters = self.network.parameters
-        return parameters.like(np.empty(len(parameters.theta), self.dtype))
 
     @cached_property
     def _part(self) -> Parameters:
@@ -108,25 +180,6 @@ class Objective:
     def threads(self) -> AbstractContextManager[None]:
         """Return the context to train in: BLAS on one thread, where that is as fast."""
         return one_thread_if_small(self.workspace.sizes, self.workspace.N)
-
-    def cost(self, total: Any, parameters: Parameters) -> Cost:
-        """Return J from sum w_k L_k, which is one number or one for each output."""
-        penalty = self.penalty(parameters)
-        J = float(np.sum(total)) / self.weight + penalty
-        return Cost(J, self.reported(total, penalty))
-
-    def reported(self, total: Any, penalty: float) -> float:
-        """Return J as it is reported; the L2 term has the mean of the outputs' units."""
-        if not self.splits:
-            return (total / self.weight + penalty) * self.unit
-        return float(total @ self.unit) / self.weight + penalty * float(np.mean(self.unit))
-
-    def penalty(self, parameters: Parameters) -> float:
-        """Return the L2 term, alpha / (2 W) |weights|^2."""
-        if not self.alpha:
-            return 0.0
-        square = sum(float(np.vdot(W, W)) for W in parameters.weights)
-        return 0.5 * self.alpha * square / self.weight
 
     def value(self, parameters: Parameters, Z: Array | None = None) -> Cost:
         """Return J at the given parameters, without dropout.
@@ -160,17 +213,18 @@ class Objective:
     def epoch(
         self,
         parameters: Parameters,
-        order: Any,
+        shuffles: bool,
         rng: np.random.Generator,
         step: Callable[[int], None],
     ) -> Cost:
-        """Go once through the rows in the given order, and return the mean of their costs.
+        """Go once through the rows, maybe in a new order, and return the mean of their costs.
 
         Each batch is judged before its step, and the L2 term at the end. Rows are gathered,
         and their losses summed, for several small batches at once. `step` is called with
         the number of each batch when its gradient is ready.
         """
         m, i = self.batch_size, 0
+        order = rng.permutation(self.n) if shuffles else None
         total: Any = 0.0
         for first in range(0, self.n, self.block):
             block = slice(first, min(first + self.block, self.n))
@@ -226,10 +280,7 @@ class Objective:
                 self.gradient.theta += target.theta
             elif batch.stop - batch.start > CHUNK:
                 target = self._part
-        if self.alpha:
-            a = self.alpha / self.weight
-            for W, dW in zip(parameters.weights, self.gradient.weights, strict=True):
-                self.axpy(W, dW, a=a)
+        self.add_slope_of_penalty(parameters)
         return total
 
     def _parts(self, start: int, stop: int, keeps_outputs: bool) -> list[tuple[Pass, slice]]:

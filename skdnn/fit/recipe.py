@@ -22,7 +22,7 @@ from skdnn.core.network import Network, Parameters
 from skdnn.core.optimizers import OPTIMIZERS, Optimizer
 from skdnn.core.schedules import ENDS_AT_ZERO, SCHEDULES, Schedule, with_warmup
 from skdnn.fit.judge import Judge, Score
-from skdnn.fit.objective import Objective
+from skdnn.fit.objective import Criterion, Objective
 from skdnn.fit.rows import Batches, Rows
 from skdnn.fit.training import OF_SEARCH, End, Found, Plan, State, train, train_lbfgs
 from skdnn.fit.watch import Run
@@ -36,16 +36,39 @@ MARGIN = 50  # steps that n_iter_no_change="auto" grants beyond its share
 LONGER, FALLING = 1.75, 0.05
 
 
-@dataclass(frozen=True)
 class Problem:
-    """What a recipe is applied to.
+    """What a recipe is applied to: training rows, wherever they are.
+
+    Attributes
+    ----------
+    network : Network
+        Sizes, activations, loss and the type to train in; its weights are not used.
+    earlier : State, optional
+        Where an earlier fit ended, to go on from.
+    """
+
+    network: Network
+    earlier: State | None
+
+    def hold_out(self, recipe: Recipe, seed: int) -> tuple[Any, Judge | None]:
+        """Return which rows to train on, None for all, and who judges."""
+        raise NotImplementedError
+
+    def objective(self, numbers: Any, settings: Any, plan: Plan) -> Criterion:
+        """Return what to minimise: J on the rows that `hold_out` returned, or on all."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ProblemInMemory(Problem):
+    """What a recipe is applied to where the rows are here.
 
     Attributes
     ----------
     rows : Rows
         All training rows.
     network : Network
-        Sizes, activations, loss and the type to train in; its weights are not used.
+        As for :class:`Problem`.
     unit : float or ndarray of shape (n_outputs,)
         What one unit of the loss is in that of y.
     counted, spare : int ndarray
@@ -57,7 +80,7 @@ class Problem:
     given : Rows, optional
         The user's own rows to validate on.
     earlier : State, optional
-        Where an earlier fit ended, to go on from.
+        As for :class:`Problem`.
     """
 
     rows: Rows
@@ -70,13 +93,35 @@ class Problem:
     given: Rows | None = None
     earlier: State | None = None
 
+    def hold_out(self, recipe: Recipe, seed: int) -> tuple[NDArray[np.intp] | None, Judge | None]:
+        """Return the numbers of the rows to train on, None for all, and who judges.
+
+        What is held out is stratified by class, where there are enough rows of each.
+        """
+        training, held_out, rows = None, None, self.given
+        if recipe.n_held_out:
+            training, held_out = split(
+                self.counted, self.spare, self.strata, recipe.n_held_out, seed
+            )
+            rows = self.rows.only(held_out)
+        if rows is None:
+            return training, None
+        score = self.score(held_out) if recipe.early_stopping else None
+        calibrates = recipe.calibrate and score is None
+        return training, Judge(rows, self.network, self.unit, score, calibrates)
+
+    def objective(self, numbers: Any, settings: Any, plan: Plan) -> Objective:
+        """Return J on the rows of given numbers, None for all."""
+        batches, m, dropout = Batches(self.rows, numbers), plan.batch_size, settings.dropout
+        return Objective(batches, self.network, settings.alpha, m, dropout, self.unit)
+
 
 # ------------------------------------------------------------------ the recipe, on one page
 
 
 def fit_network(recipe: Recipe, problem: Problem, run: Run) -> Found:
     """Hold out rows, search on the others, calibrate, and refit on all."""
-    training, judge = recipe.hold_out(problem, run.seed)
+    training, judge = problem.hold_out(recipe, run.seed)
 
     search = run.enter(recipe.start(problem, run.seed), "epoch", training)
     recipe.train(search, problem, training, recipe.search, judge, run)
@@ -304,21 +349,6 @@ class Recipe:
 
     # What `fit_network` consists of
 
-    def hold_out(self, problem: Problem, seed: int) -> tuple[NDArray[Any] | None, Judge | None]:
-        """Return the numbers of the rows to train on, None for all, and who judges.
-
-        What is held out is stratified by class, where there are enough rows of each.
-        """
-        training, held_out, rows = None, None, problem.given
-        if self.n_held_out:
-            training, held_out = _split(problem, self.n_held_out, seed)
-            rows = problem.rows.only(held_out)
-        if rows is None:
-            return training, None
-        score = problem.score(held_out) if self.early_stopping else None
-        calibrates = self.calibrate and score is None
-        return training, Judge(rows, problem.network, problem.unit, score, calibrates)
-
     def start(self, problem: Problem, seed: int) -> State:
         """Return the state to train from: of an earlier fit, or the first weights."""
         template = problem.network.parameters
@@ -362,20 +392,13 @@ class Recipe:
         self,
         state: State,
         problem: Problem,
-        numbers: NDArray[Any] | None,
+        numbers: Any,
         plan: Plan,
         judge: Judge | None,
         run: Run,
     ) -> None:
-        """Train on the rows of given numbers."""
-        objective = Objective(
-            Batches(problem.rows, numbers),
-            problem.network.with_theta(state.parameters.theta),
-            self.settings.alpha,
-            plan.batch_size,
-            self.settings.dropout,
-            problem.unit,
-        )
+        """Train on the rows that `Problem.hold_out` returned, or on all."""
+        objective = problem.objective(numbers, self.settings, plan)
         if self.solver == "lbfgs":
             train_lbfgs(state, objective, plan, run)
         else:
@@ -458,17 +481,24 @@ def n_epochs(n: int) -> int:
     return 200 if steps == 1 else min(max(ceil(3000 / steps), 16), max(60, ceil(750 / steps)))
 
 
-def _split(problem: Problem, n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def split(
+    counted: NDArray[np.intp],
+    spare: NDArray[np.intp],
+    strata: NDArray[np.intp] | None,
+    n: int,
+    seed: int,
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the numbers of the rows to train on, and those of n rows that are held out.
 
-    A class that is not trained on does not judge: a row of it goes back.
+    A class that is not trained on does not judge: a row of it goes back. The first three are
+    as :class:`ProblemInMemory` has them.
     """
-    spare, strata, stratify = problem.spare, problem.strata, None
+    stratify = None
     if strata is not None:
         n_classes = len(np.unique(strata[spare]))
         stratify = strata[spare] if min(n, len(spare) - n) >= n_classes else None
     training, held_out = train_test_split(spare, test_size=n, random_state=seed, stratify=stratify)
-    back = np.setdiff1d(problem.counted, spare)
+    back = np.setdiff1d(counted, spare)
     if strata is not None:
         unseen, first = np.unique(strata[held_out], return_index=True)
         back = np.append(back, held_out[first[~np.isin(unseen, strata[training])]])

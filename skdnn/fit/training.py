@@ -27,7 +27,7 @@ from skdnn.core.network import Parameters
 from skdnn.core.optimizers import OPTIMIZERS, PERIOD, Optimizer, drop_small
 from skdnn.core.schedules import Schedule
 from skdnn.fit.judge import Judge, Verdict, sharpened
-from skdnn.fit.objective import Cost, Objective
+from skdnn.fit.objective import Cost, Criterion
 
 
 class End(StrEnum):
@@ -261,7 +261,7 @@ class Hooks(Protocol):
 
 
 def train(
-    state: State, objective: Objective, plan: Plan, judge: Judge | None, hooks: Hooks
+    state: State, objective: Criterion, plan: Plan, judge: Judge | None, hooks: Hooks
 ) -> None:
     """Run epochs of a stochastic solver, or of gradient descent on the full batch.
 
@@ -269,7 +269,7 @@ def train(
     ----------
     state : State
         Where to start from; updated in place, epoch by epoch.
-    objective : Objective
+    objective : Criterion
         What to minimise.
     plan : Plan
         How.
@@ -320,12 +320,11 @@ def train(
         )
 
 
-def _run_epoch(state: State, objective: Objective, plan: Plan) -> Cost:
+def _run_epoch(state: State, objective: Criterion, plan: Plan) -> Cost:
     """Go once through the rows, and return the cost of the epoch."""
     n = objective.n
     rng = np.random.default_rng([state.seed, state.total_epochs])
     full = plan.batch_size >= n
-    order = rng.permutation(n) if plan.shuffle and not full else None
     n_steps = -(-n // plan.batch_size)
     divisor = plan.divisor(state)
     rate = plan.rate / divisor
@@ -339,12 +338,12 @@ def _run_epoch(state: State, objective: Objective, plan: Plan) -> Cost:
             state.curves.divisor.append(divisor)
         _step(state, objective, r, plan)
 
-    cost = objective.epoch(state.parameters, order, rng, step)
+    cost = objective.epoch(state.parameters, plan.shuffle and not full, rng, step)
     # One step: the objective where it led to is one pass away.
     return objective.value(state.parameters) if full else cost
 
 
-def _step(state: State, objective: Objective, rate: float, plan: Plan) -> None:
+def _step(state: State, objective: Criterion, rate: float, plan: Plan) -> None:
     """Move the weights one step down the gradient."""
     assert state.optimizer is not None
     theta, gradient = state.parameters.theta, objective.gradient
@@ -503,7 +502,7 @@ class _Reporter:
             print(reason)
 
 
-def train_lbfgs(state: State, objective: Objective, plan: Plan, hooks: Hooks) -> None:
+def train_lbfgs(state: State, objective: Criterion, plan: Plan, hooks: Hooks) -> None:
     """Minimise the objective by SciPy's L-BFGS; one iteration counts as an epoch.
 
     SciPy works in float64 whatever the type of the parameters.
