@@ -229,7 +229,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         recipe = replace(recipe, seed=seed)
 
         def describe(found: list[Found], problem: ProblemInMemory | None = None) -> dict[str, Any]:
-            return self._attributes(task, found, recipe.after(found), problem)
+            return self._attributes(task, found, recipe, problem)
 
         stages = [Stages(seed) for seed in recipe.seeds()]
         for stage, states in zip(stages, saved, strict=False):
@@ -237,7 +237,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         runs = watch.open(stages, describe)
         found = fit_networks(recipe, problem, runs, self.n_jobs)
         attributes = describe(found, problem)
-        watch.close(attributes)
+        with found[-1].interruptible("a callback"):
+            watch.close(attributes)
         return self._keep(attributes)
 
     @np.errstate(all="ignore")
@@ -265,9 +266,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             state.begin()
             recipe.train(state, problem, None, recipe.search, None, Run(Stages(state.seed)))
             found = [Found(state)]
-            attributes = self._attributes(task, found, recipe.after(found), problem, whole=True)
-        except BaseException:
-            come_back()
+            attributes = self._attributes(task, found, recipe, problem, whole=True)
+        except BaseException as error:
+            if come_back() and model is not None:
+                error.add_note("The weights are as they were before; the optimiser starts anew.")
             raise
         return self._keep(attributes)
 
@@ -337,16 +339,19 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             recorded = {name: [one[name] for one in each] for name in each[0]}
             recorded["n_iter_"] = max(recorded["n_iter_"])
         if problem is not None:
-            recorded["loss_"], recorded["_losses"] = task.losses(model, found, recipe, problem)
-            if not np.isfinite(recorded["loss_"]):
-                raise ValueError(
-                    "The loss at the final weights is infinite or NaN: the last step went too"
-                    " far. Lower learning_rate_init, scale the input, or set clip_norm."
-                )
+            last = [one["loss_"] for one in each]
+            recorded["loss_"], recorded["_losses"] = float(np.mean(last)), last
+            with found[-1].interruptible("finding loss_, which is the last of loss_curve_"):
+                recorded["loss_"], recorded["_losses"] = task.losses(model, found, recipe, problem)
+                if not np.isfinite(recorded["loss_"]):
+                    raise ValueError(
+                        "The loss at the final weights is infinite or NaN: the last step went too"
+                        " far. Lower learning_rate_init, scale the input, or set clip_norm."
+                    )
         return {
             "_model": model,
             "_states": states,
-            "recipe_": recipe,
+            "recipe_": recipe.after(found),
             **self._shape(task, task.data.names),
             **recorded,
         }

@@ -331,7 +331,8 @@ def _problem(estimator: Any, X: Any, y: Any, sample_weight: Any) -> _Problem:
     model = estimator._model
     data = read(estimator, X, y, sample_weight, fresh=False)
     model.targets.check(data.y)
-    task = Task.of(estimator, data, None, model.targets, model)
+    weigh = model.targets.weigher(getattr(estimator, "class_weight", None), data.y, data.w)
+    task = Task(data, None, model.inputs, model.targets, weigh, model.networks[0], None)
     rows = task.rows(data, model.inputs.dtype)
     return _Problem(rows, model.networks[0], float(estimator.alpha))
 

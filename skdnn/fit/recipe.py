@@ -128,7 +128,8 @@ def fit_network(recipe: Recipe, problem: Problem, run: Run) -> Found:
     found = Found(search, training)
 
     if recipe.calibrate and judge is not None and np.isfinite(search.final().theta).all():
-        found.factor = judge.factor(search.final())
+        with found.interruptible("its calibration"):
+            found.factor = judge.factor(search.final())
 
     if recipe.refit and search.best_epoch and search.end not in (End.STOPPED, End.INTERRUPTED):
         judge = None  # its rows are trained on

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -99,22 +100,28 @@ class State:
         """Return a state that goes on from here and leaves this one as it is."""
         return deepcopy(self)
 
-    def branch(self) -> tuple[State, Callable[[], None]]:
+    def branch(self) -> tuple[State, Callable[[], bool]]:
         """Return a state that goes on from here, and how to come back.
 
         The curves grow in place, and so does what the optimiser remembers: to copy them took
-        longer than an epoch. If it is come back the optimiser has forgotten all.
+        longer than an epoch. After a step it has therefore forgotten all, which is what to
+        come back returns.
         """
         lengths = {name: len(curve) for name, curve in vars(self.curves).items()}
-
-        def come_back() -> None:
-            for name, length in lengths.items():
-                del getattr(self.curves, name)[length:]
-            self.optimizer = None
-
         average = None if self.average is None else self.average.copy()
         parameters = self.parameters.like(self.parameters.theta.copy())
-        return replace(self, parameters=parameters, average=average), come_back
+        state = replace(self, parameters=parameters, average=average)
+
+        def come_back() -> bool:
+            for name, length in lengths.items():
+                del getattr(self.curves, name)[length:]
+            before, after = self.optimizer, state.optimizer
+            if before is None or after is None or after.t == before.t:
+                return False
+            self.optimizer = None
+            return True
+
+        return state, come_back
 
     def scores(self) -> list[float]:
         """Return the validation scores of this fit's epochs."""
@@ -192,6 +199,19 @@ class Found:
     def parameters(self) -> Parameters:
         """Return the weights that predict."""
         return sharpened(self.state.final(), self.factor)
+
+    @contextmanager
+    def interruptible(self, what: str) -> Iterator[None]:
+        """Have an interrupt of what comes after training end the fit, and keep what was found."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.state.end = End.INTERRUPTED
+            warnings.warn(
+                f"The fit was interrupted by the user after training, in {what}; what was learnt"
+                " is kept.",
+                stacklevel=3,
+            )
 
 
 SCALARS = [f.name for f in fields(State) if f.type in ("int", "float")]

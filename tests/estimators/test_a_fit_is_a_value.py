@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn import Checkpoint, DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn.fit.judge import Judge
+from skdnn.task import Task
 from tests.cases import (
     CASES,
     SCORE,
@@ -18,6 +20,7 @@ from tests.cases import (
     default,
     differing,
     many,
+    outputs_of,
     plain,
     weights_of,
 )
@@ -165,16 +168,19 @@ def test_a_fit_that_diverges_changes_nothing(name, before):
     assert_unchanged(model, lambda model: model.fit(*many(name)), ValueError)
 
 
-@pytest.mark.parametrize(
-    "before", ["nothing", "a fit", "partial fits", "a plain fit to go on from"]
-)
+REMEMBERS = ["partial fits", "a plain fit to go on from"]
+
+
+@pytest.mark.parametrize("before", ["nothing", "a fit", *REMEMBERS])
 def test_a_partial_fit_that_diverges_changes_nothing_but_the_optimisers_memory(before):
     model = BEFORE[before]("regressor")
     predicted = model.predict(X) if before != "nothing" else None
     (names, held) = contents_of(model)
     rate = model.learning_rate_init
-    with pytest.raises(ValueError, match="infinite or NaN"):
+    with pytest.raises(ValueError, match="infinite or NaN") as error:
         model.set_params(learning_rate_init=1e300).partial_fit(*many("regressor"))
+    notes = getattr(error.value, "__notes__", [])
+    assert any("optimiser starts anew" in note for note in notes) == (before in REMEMBERS)
     model.set_params(learning_rate_init=rate)
     assert sorted(vars(model)) == names
     now = contents_of(model)[1]
@@ -252,3 +258,79 @@ def test_an_interrupt_in_a_scorer_leaves_curves_of_one_length(name, n, refit):
     assert [len(curve) for curve in curves] == [len(scores)] * 3
     assert model.best_validation_score_ == max(scores, default=None)
     assert np.isfinite(weights_of(model)).all()
+
+
+# Interrupts after training
+
+AFTER_TRAINING = {"loss_": (Task, "losses"), "calibration": (Judge, "factor")}
+
+
+def interrupt(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("n_estimators", [1, 2])
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("refit", [False, True])
+def test_an_interrupt_while_the_loss_is_found_keeps_the_fit(name, refit, n_estimators, monkeypatch):
+    params = {"refit": refit, "early_stopping": True, "n_estimators": n_estimators}
+    whole = default(name, **params).fit(*many(name))
+    monkeypatch.setattr(Task, "losses", interrupt)
+    with pytest.warns(UserWarning, match="interrupted by the user after training, in finding loss"):
+        model = default(name, **params).fit(*many(name))
+    assert np.array_equal(outputs_of(model, X), outputs_of(whole, X))
+    curves = [model.loss_curve_] if n_estimators == 1 else model.loss_curve_
+    assert model.loss_ == pytest.approx(np.mean([curve[-1] for curve in curves]))
+    assert model.recipe_.ended[-1] == "interrupted"
+
+
+@pytest.mark.parametrize("n_estimators", [1, 3])
+@pytest.mark.parametrize("name", ["binary", "multilabel", "multiclass"])
+def test_an_interrupted_calibration_keeps_the_search(name, n_estimators, monkeypatch):
+    monkeypatch.setattr(Judge, "factor", interrupt)
+    with pytest.warns(UserWarning, match="interrupted by the user after training, in its calib"):
+        model = default(name, n_estimators=n_estimators, n_jobs=1).fit(*many(name))
+    search = model if n_estimators == 1 else model.estimators_[0]
+    monkeypatch.undo()
+    kept = default(name, refit=False, random_state=search.random_state).fit(*many(name))
+    calibrated = outputs_of(kept, X) / kept.recipe_.calibration[0]
+    np.testing.assert_allclose(outputs_of(model, X), calibrated, rtol=1e-5)
+    assert model.recipe_.ended == ["interrupted"]
+    assert model.recipe_.refitted == [False]
+
+
+@NAME
+def test_an_interrupt_in_the_callback_at_the_end_keeps_the_fit(name):
+    whole = default(name).fit(*many(name))
+    callback = Failing("end", "fit", KeyboardInterrupt)
+    with pytest.warns(UserWarning, match="interrupted by the user after training, in a callback"):
+        model = default(name).set_callbacks(callback).fit(*many(name))
+    assert np.array_equal(outputs_of(model, X), outputs_of(whole, X))
+    assert model.loss_ == whole.loss_
+
+
+@NAME
+def test_an_interrupt_while_the_loss_is_found_keeps_the_partial_fit(name, monkeypatch):
+    whole = BEFORE["partial fits"](name)
+    monkeypatch.setattr(Task, "losses", interrupt)
+    with pytest.warns(UserWarning, match="interrupted by the user after training"):
+        model = BEFORE["partial fits"](name)
+    monkeypatch.undo()
+    for one in (model, whole):
+        one.partial_fit(*many(name))
+    assert np.array_equal(outputs_of(model, X), outputs_of(whole, X))
+
+
+def test_a_fit_interrupted_while_the_loss_is_found_goes_on_from_its_checkpoint(
+    tmp_path, monkeypatch
+):
+    whole = default("multiclass").fit(*many("multiclass"))
+    model = default("multiclass").set_callbacks(Checkpoint(tmp_path / "fit", every=2))
+    monkeypatch.setattr(Task, "losses", interrupt)
+    with pytest.warns(UserWarning, match="interrupted by the user after training"):
+        model.fit(*many("multiclass"))
+    monkeypatch.undo()
+    model.fit(*many("multiclass"))
+    assert model.loss_ == whole.loss_
+    assert np.array_equal(outputs_of(model, X), outputs_of(whole, X))
+    assert model.recipe_.ended == whole.recipe_.ended

@@ -393,3 +393,25 @@ def test_of_several_networks_each_can_be_checked():
         gradients(model, X, y)
     for member in model.estimators_:
         assert check_gradients(member, X, y, "complex-step").max_relative_error < 1e-10
+
+
+CHANGED = {
+    "hidden_layer_sizes": (7,),
+    "activation": "relu",
+    "loss": "huber",
+    "scale_inputs": None,
+    "scale_target": False,
+    "n_estimators": 3,
+    "warm_start": True,
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_parameters_set_after_the_fit_change_nothing_of_the_network_that_is_checked(name):
+    model, X, y, _ = fitted(DNNRegressor, "real", scale_target=True)
+    before, check = gradients(model, X, y), check_gradients(model, X, y)
+    model.set_params(**{name: CHANGED[name]})
+    after = gradients(model, X, y)
+    assert after.cost == before.cost
+    assert all(np.array_equal(a, b) for a, b in zip(after.dW, before.dW, strict=True))
+    assert check_gradients(model, X, y) == check
