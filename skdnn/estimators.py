@@ -46,12 +46,22 @@ from skdnn.parameters import (
     is_auto,
     nearest,
     plain_values,
+    quantiles,
     resolve,
     validate,
 )
 from skdnn.scoring import make_score
-from skdnn.targets import Classes, Labelled, LabelSets, Numbers, Targets, TwoClasses
-from skdnn.task import Task
+from skdnn.targets import (
+    Classes,
+    Labelled,
+    LabelSets,
+    Numbers,
+    Targets,
+    TwoClasses,
+    loss_name,
+    score_of,
+)
+from skdnn.task import Task, check_stayed
 from skdnn.version import __version__
 
 
@@ -631,15 +641,21 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
 
     def _loss(self) -> Any:
         make = LOSSES[self.loss]
-        return make(*(getattr(self, name) for name in make.options))
+        given = {**vars(self), "quantile": quantiles(self)}
+        return make(*(given[name] for name in make.options))
 
     def _read_targets(self, y: Any, name: str) -> NDArray[Any]:
         y = read_targets(self, y, name, numeric=True)
-        least = LOSSES[self.loss].least
-        if np.any(y < least):
+        loss = self._loss()
+        if np.any(y <= loss.least if loss.above else y < loss.least):
+            given = ", ".join(f"{of}={getattr(self, of)!r}" for of in ("loss", *loss.options))
             raise ValueError(
-                f"{name} must be >= {least:g} for loss={self.loss!r}; the smallest value is"
-                f" {np.min(y)}."
+                f"{name} must be {'>' if loss.above else '>='} {loss.least:g} for {given}; the"
+                f" smallest value is {np.min(y)}."
+            )
+        if loss.levels and y.ndim == 2:
+            raise ValueError(
+                f"{name} must be one target for several quantiles; it has {y.shape[1]} columns."
             )
         return y
 
@@ -649,8 +665,12 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
 
     def _renew_targets(self, targets: Targets, data: Data, classes: ArrayLike | None) -> Targets:
         assert isinstance(targets, Numbers)
+        now, then = self._loss(), targets.loss
+        if now.levels != then.levels and type(now) is type(then):
+            check_stayed("quantile", now.levels or self.quantile, then.levels or "a single one")
+        check_stayed("loss", loss_name(now), loss_name(then))
         targets.check(data.y)
-        return replace(targets, loss=self._loss()).relearnt(data.y, data.w)
+        return replace(targets, loss=now).relearnt(data.y, data.w)
 
     @explained
     def predict(self, X: Any) -> Array:
@@ -664,9 +684,31 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the units of the y that was fitted.
+            In the units of the y that was fitted. Of several quantiles each has a column; no
+            row descends.
         """
         return self._outputs(X, lambda Z: self._model.targets.decode(Z))
+
+    @explained
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return R2 of the predictions; of several quantiles the mean of their D2.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        float
+            1 at best, and 0 for the mean of y, or for its quantiles.
+        """
+        predicted = self.predict(X)
+        return score_of(self._model.targets.loss, y, predicted, sample_weight)
 
     @available_if(lambda self: self._can_partial_fit())
     @explained

@@ -8,11 +8,13 @@ from skdnn.core.losses import (
     AbsoluteError,
     BinaryCrossEntropy,
     CategoricalCrossEntropy,
+    Gamma,
     Huber,
     Loss,
     Poisson,
     Quantile,
     SquaredError,
+    Tweedie,
 )
 
 __all__ = [
@@ -20,9 +22,11 @@ __all__ = [
     "AbsoluteError",
     "BinaryCrossEntropy",
     "CategoricalCrossEntropy",
+    "Gamma",
     "Huber",
     "Loss",
     "Poisson",
     "Quantile",
     "SquaredError",
+    "Tweedie",
 ]

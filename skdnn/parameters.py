@@ -31,6 +31,7 @@ from sklearn.utils._param_validation import (
 from skdnn.attributes import ATTRIBUTES
 from skdnn.core.activations import ACTIVATIONS
 from skdnn.core.initializers import INITIALIZERS
+from skdnn.core.losses import LOSSES
 from skdnn.core.schedules import SCHEDULES
 from skdnn.fit.recipe import n_epochs
 from skdnn.inputs import SCALERS
@@ -604,12 +605,12 @@ class ChoiceOfLoss:
     loss: str = param(
         default="squared_error",
         kw_only=False,
-        rule=[Names({"squared_error", "absolute_error", "huber", "quantile", "poisson"})],
-        doc="""{'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson'}
-        What is minimised: |o - y|^2 / 2 (the paper's L2 loss, equation (26)), |o - y|, the
-        Huber loss with `huber_delta`, the pinball loss of `quantile`, or half the Poisson
-        deviance, whose output activation is exp and whose y must be >= 0. Several targets are
-        summed.""",
+        rule=[Names(set(LOSSES))],
+        doc="""str
+        What is minimised: 'squared_error', |o - y|^2 / 2 (the paper's L2 loss, equation (26)),
+        'absolute_error', |o - y|, 'huber' with `huber_delta`, 'quantile', the pinball loss of
+        `quantile`, or half the deviance of 'poisson' (y >= 0), 'gamma' (y > 0) or 'tweedie' with
+        `power`, whose output activation is exp. Several targets are summed.""",
     )
 
 
@@ -622,14 +623,24 @@ class OfRegressor(Layers, ChoiceOfLoss, Common):
         plain=False,
         rule=["boolean"],
         doc="""bool
-        Whether y is standardised inside (for 'poisson' divided by its mean), and predictions
-        brought back.""",
+        Whether y is standardised inside (for 'poisson', 'gamma' and 'tweedie' divided by its
+        mean), and predictions brought back.""",
     )
-    quantile: float = param(
+    quantile: Any = param(
         default=0.5,
-        rule=[Interval(Real, 0, 1, closed="neither")],
+        rule=[Interval(Real, 0, 1, closed="neither"), "array-like"],
+        doc="""float or sequence of float
+        The quantile that ``loss='quantile'`` estimates, in (0, 1), or k of them in ascending
+        order, by one network for a single target: `predict` then returns shape (n, k), no row
+        of which descends (Chernozhukov et al., 2010), and `score` the mean of their D2.""",
+    )
+    power: float = param(
+        default=1.5,
+        rule=[Interval(Real, 1, None, closed="left")],
+        hint="Of power 0, the normal distribution, the deviance is loss='squared_error'.",
         doc="""float
-        The quantile that ``loss='quantile'`` estimates, in (0, 1).""",
+        The p >= 1 of ``loss='tweedie'``, whose variance is the mean to the power p: 1 is Poisson,
+        2 gamma, 3 the inverse Gaussian; y has to be >= 0, and > 0 for p >= 2.""",
     )
     huber_delta: float = param(
         default=1.0,
@@ -743,6 +754,7 @@ def check(estimator: Any, validates: bool = False) -> None:
     hidden_sizes(estimator)
     activation_names(estimator)
     dropout_rates(estimator)
+    quantiles(estimator)
     if estimator.warm_start and estimator.n_estimators > 1:
         raise invalid(estimator, "warm_start", "False for n_estimators > 1")
     if estimator.solver == "lbfgs":
@@ -799,6 +811,19 @@ def dropout_rates(estimator: Any) -> tuple[float, ...]:
         "a rate in [0, 1), or a sequence of rates",
     )
     return tuple(map(float, rates))
+
+
+def quantiles(estimator: Any) -> float | tuple[float, ...]:
+    """Return the quantile to estimate, or several; 1/2 for an estimator that has none."""
+    value = getattr(estimator, "quantile", 0.5)
+    if isinstance(value, Real):
+        return float(value)
+    levels = _entries(value) or []
+    ascend = all(isinstance(q, Real) for q in levels) and np.all(np.diff([0.0, *levels, 1.0]) > 0)
+    if len(levels) < 2 or not ascend:
+        rule = "a number in (0, 1), or two or more of them in ascending order"
+        raise invalid(estimator, "quantile", rule)
+    return tuple(map(float, levels))
 
 
 def _of_each_layer(

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import accuracy_score, d2_pinball_score, r2_score
 from sklearn.utils.class_weight import compute_class_weight
 
 from skdnn.core.activations import Array
@@ -113,6 +113,8 @@ class Numbers(Targets):
         y = center + scale * o, where o is the network's output; None for o itself.
     constant : ndarray of bool of shape (n_outputs,) or None
         The targets that have been constant: their raw outputs are 0 in the model.
+
+    Of several quantiles of one target the three have its one entry.
     """
 
     center: Array | None = None
@@ -124,8 +126,9 @@ class Numbers(Targets):
     def learn(cls, y: NDArray[Any], w: Array | None, loss: Loss, scales: bool) -> Self:
         """Learn the targets' centre and scale."""
         Y = y.reshape(len(y), -1)
+        n_outputs = len(loss.levels) or Y.shape[1]
         if not scales:
-            return cls(loss, Y.shape[1])
+            return cls(loss, n_outputs)
         if loss.shifts:
             center, scale = moments(Y, w)
         else:
@@ -142,7 +145,7 @@ class Numbers(Targets):
                 f"y must not spread so far that its loss is beyond float64; it has a deviation of"
                 f" {scale.max():.3g}. Divide y by a constant."
             )
-        return cls(loss, Y.shape[1], center, scale, constant)
+        return cls(loss, n_outputs, center, scale, constant)
 
     def relearnt(self, y: NDArray[Any], w: Array | None) -> Numbers:
         """Return these targets with a scale for those that are constant no longer."""
@@ -162,7 +165,7 @@ class Numbers(Targets):
         if self.constant is None or not self.constant.any():
             return parameters
         new = parameters.like(parameters.theta.copy())
-        new.bW[-1][self.constant] = 0.0
+        new.bW[-1][np.broadcast_to(self.constant, self.n_outputs)] = 0.0
         return new
 
     @property
@@ -177,10 +180,10 @@ class Numbers(Targets):
         return self.scale is not None
 
     def check(self, y: NDArray[Any], name: str = "y") -> None:
-        n_targets = y.size // len(y)
-        if n_targets != self.n_outputs:
+        n_targets, first = y.size // len(y), 1 if self.loss.levels else self.n_outputs
+        if n_targets != first:
             raise ValueError(
-                f"{name} must have the {self.n_outputs} targets of the first fit; got {n_targets}."
+                f"{name} must have the {first} targets of the first fit; got {n_targets}."
             )
 
     def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
@@ -200,10 +203,12 @@ class Numbers(Targets):
         self.loss.output(Z, A, A)
         if self.center is not None and self.scale is not None:
             A = (A * self.scale + self.center).astype(Z.dtype, copy=False)
+        if self.loss.levels:
+            A.sort(axis=1)  # which brings quantiles that cross closer to the true ones
         return A[:, 0] if self.n_outputs == 1 else A
 
     def score(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
-        return float(r2_score(y, self.decode(Z), sample_weight=w))
+        return score_of(self.loss, y, self.decode(Z), w)
 
     def plain(self) -> dict[str, Any]:
         return {
@@ -423,6 +428,17 @@ class Classes(Labelled):
 KINDS: dict[str, type[Targets]] = {
     part.kind: part for part in (Numbers, TwoClasses, LabelSets, Classes)
 }
+
+
+def score_of(loss: Loss, y: Any, predicted: Array, w: Any) -> float:
+    """Return R2 of predictions; of several quantiles the mean of their D2."""
+    if not loss.levels:
+        return float(r2_score(y, predicted, sample_weight=w))
+    each = [
+        d2_pinball_score(y, column, sample_weight=w, alpha=q)
+        for column, q in zip(predicted.T, loss.levels, strict=True)
+    ]
+    return float(np.mean(each))
 
 
 def loss_name(loss: Loss) -> str:

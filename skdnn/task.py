@@ -23,7 +23,7 @@ from skdnn.fit.training import Found, Plan, State
 from skdnn.inputs import Inputs, fit_inputs
 from skdnn.model import Model
 from skdnn.parameters import activation_names, hidden_sizes
-from skdnn.targets import Targets, Weigh, loss_name
+from skdnn.targets import Targets, Weigh
 
 
 @dataclass(frozen=True)
@@ -264,13 +264,17 @@ def _check_same(estimator: Any, network: Network, model: Model) -> None:
     now_and_then = {
         "hidden_layer_sizes": (network.parameters.sizes[1:-1], old.parameters.sizes[1:-1]),
         "activation": (network.activations, old.activations),
-        "loss": (loss_name(network.loss), loss_name(old.loss)),
         "scale_inputs": (estimator.scale_inputs, model.inputs.method),
         "scale_target": (getattr(estimator, "scale_target", False), targets.is_scaled),
     }
     for name, (now, then) in now_and_then.items():
-        if now != then:
-            raise ValueError(
-                f"{name} must stay as it was for a fit that goes on from an earlier one"
-                f" (warm_start or partial_fit): it was {then!r} and is now {now!r}."
-            )
+        check_stayed(name, now, then)
+
+
+def check_stayed(name: str, now: Any, then: Any) -> None:
+    """Refuse a parameter that is not what it was in the fit that this one goes on from."""
+    if now != then:
+        raise ValueError(
+            f"{name} must stay as it was for a fit that goes on from an earlier one"
+            f" (warm_start or partial_fit): it was {then!r} and is now {now!r}."
+        )

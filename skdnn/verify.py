@@ -380,7 +380,8 @@ def _central(problem: _Problem) -> _Reference:
 def _sides(problem: _Problem) -> Callable[[], Array]:
     """Return a function that tells on which side of every kink, or at it, the network is now."""
     parameters, g, rows = problem.parameters, problem.g, problem.rows
-    X, Y, L = rows.X.T, rows.Y.T, len(parameters.W) - 1
+    X, L = rows.X.T, len(parameters.W) - 1
+    Y = np.broadcast_to(rows.Y.T, (parameters.sizes[-1], len(rows)))  # of several quantiles too
     kinked = [False, *map(_has_kink, g[1:]), _has_kink_at_target(problem.loss, Y)]
 
     def sides() -> Array:
@@ -499,10 +500,33 @@ def _c_huber(loss: losses.Huber) -> Callable[..., Any]:
 
 def _c_quantile(loss: losses.Quantile) -> Callable[..., Any]:
     def form(Z: Any, Y: Any) -> Any:
-        r = Z - Y
-        return np.where(r.real > 0, (1.0 - loss.q) * r, -loss.q * r) * (r.real != 0)
+        r, q = Z - Y, loss.column
+        return np.where(r.real > 0, (1.0 - q) * r, -q * r) * (r.real != 0)
 
     return form
+
+
+def _deviance(p: float, b: Callable[[Any, float], Any]) -> Callable[..., Any]:
+    """Return half a deviance of power p, from b(z, s) = (e^(s z) - 1) / s."""
+
+    def form(Z: Any, Y: Any) -> Any:
+        return b(Z, 2.0 - p) - Y * b(Z, 1.0 - p) + _of_y(Y, p)
+
+    return form
+
+
+def _of_y(Y: Any, p: float) -> Any:
+    """Return what a deviance has of y alone."""
+    Y = np.asarray(Y)
+    if p == 1.0:
+        return xlogy(Y, Y) - (Y - 1.0)
+    if p == 2.0:
+        return Y - 1.0 - np.log(Y)
+    return Y ** (2.0 - p) / ((1.0 - p) * (2.0 - p)) - Y / (1.0 - p) + 1.0 / (2.0 - p)
+
+
+def _c_power(z: Any, s: float) -> Any:
+    return np.expm1(s * z) / s if s else z
 
 
 _COMPLEX: _Forms = {
@@ -520,6 +544,8 @@ _COMPLEX: _Forms = {
     losses.BinaryCrossEntropy: lambda loss: lambda Z, Y: _c_softplus(Z) - Y * Z,
     losses.CategoricalCrossEntropy: lambda loss: lambda Z, Y: Y * (_c_logsumexp(Z) - Z),
     losses.Poisson: lambda loss: lambda Z, Y: xlogy(Y, Y) - Y + np.exp(Z) - Y * Z,
+    losses.Gamma: lambda loss: lambda Z, Y: Y * np.exp(-Z) + Z - np.log(Y) - 1.0,
+    losses.Tweedie: lambda loss: _deviance(loss.p, _c_power),
     losses.AbsoluteError: lambda loss: lambda Z, Y: (Z - Y) * np.sign((Z - Y).real),
     losses.Huber: _c_huber,
     losses.Quantile: _c_quantile,
@@ -569,8 +595,22 @@ def _torch_forms(torch: Any) -> _Forms:
     def poisson(Z: Any, Y: Any) -> Any:
         return F.poisson_nll_loss(Z, Y, reduction="none") + torch.xlogy(Y, Y) - Y
 
+    def tweedie(loss: losses.Tweedie) -> Callable[..., Any]:
+        p = loss.p
+
+        def form(Z: Any, Y: Any) -> Any:
+            mean = torch.exp(Z)
+            of_y = torch.tensor(_of_y(Y, p))
+            return of_y + power(mean, 2.0 - p) - Y * power(mean, 1.0 - p)
+
+        return form
+
+    def power(mean: Any, s: float) -> Any:
+        return (mean**s - 1.0) / s if s else torch.log(mean)
+
     def quantile(loss: losses.Quantile) -> Callable[..., Any]:
-        return lambda Z, Y: F.relu(Y - Z) * loss.q + F.relu(Z - Y) * (1.0 - loss.q)
+        q = torch.tensor(loss.column, dtype=torch.float64)
+        return lambda Z, Y: F.relu(Y - Z) * q + F.relu(Z - Y) * (1.0 - q)
 
     def huber(loss: losses.Huber) -> Callable[..., Any]:
         return lambda Z, Y: F.huber_loss(Z, Y, reduction="none", delta=loss.d)
@@ -591,6 +631,8 @@ def _torch_forms(torch: Any) -> _Forms:
         losses.BinaryCrossEntropy: lambda loss: binary,
         losses.CategoricalCrossEntropy: lambda loss: categorical,
         losses.Poisson: lambda loss: poisson,
+        losses.Gamma: lambda loss: lambda Z, Y: Y / torch.exp(Z) + Z - torch.log(Y) - 1.0,
+        losses.Tweedie: lambda loss: tweedie(loss),
         losses.AbsoluteError: lambda loss: lambda Z, Y: F.l1_loss(Z, Y, reduction="none"),
         losses.Huber: huber,
         losses.Quantile: quantile,

@@ -17,6 +17,7 @@ GROUPS = {
         "loss",
         "quantile",
         "huber_delta",
+        "power",
     ],
     "The optimiser": [
         "solver",

@@ -4,8 +4,9 @@ A loss comes with its output activation. Three pairs are the paper's: the identi
 the L2 loss, the sigmoid with binary and the softmax with categorical cross-entropy.
 Theorem 6.1 says that all three have one gradient, which is therefore written once, in
 :meth:`Loss.gradient`. It holds for every likelihood of an exponential family with its
-canonical link, such as Poisson with the exponential; the losses of robust regression
-have no such link, and override :meth:`Loss.delta` alone.
+canonical link, such as Poisson with the exponential. Another link divides it by what it
+is off by, as with :class:`Gamma` and :class:`Tweedie`; the losses of robust regression
+have no link. These override :meth:`Loss.delta` alone.
 
 Values are computed from the raw outputs Z, never from the logarithm of a probability
 that may have rounded to 0. Samples are columns: Z, A and Y have shape (m, N).
@@ -16,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, xlogy
+from scipy.special import boxcox, expit, exprel, xlogy
 
 from skdnn.core.activations import Array, faint, write_softmax
 
@@ -31,21 +32,28 @@ class Loss:
     ----------
     out_activation : str
         The output activation's name in scikit-learn's words.
-    degree : int
+    degree : float
         L(c o, c y) = c^degree L(o, y): a loss has the unit of y to this power.
     shifts : bool
         Whether y may be moved, o with it: then the network learns a centred y, else one
         that is divided only.
     least : float
         The least target that it takes.
+    above : bool
+        Whether targets have to be more than that.
+    levels : tuple of float
+        The quantiles of one target that the outputs are, in ascending order; () where every
+        target has one output.
     options : tuple of str
         The estimator's parameters that its constructor takes, in order.
     """
 
     out_activation = "identity"
-    degree = 1
+    degree: float = 1
     shifts = True
     least = -np.inf
+    above = False
+    levels: tuple[float, ...] = ()
     options: tuple[str, ...] = ()
     factor = 1.0  # of what `each` returns: a half need not cost a pass over it
 
@@ -186,6 +194,92 @@ class Poisson(Loss):
         return loss
 
 
+class Gamma(Loss):
+    """L(o, y) = y / o - log(y / o) - 1, o = exp(z), y > 0: half the gamma deviance.
+
+    The canonical link would be -1 / o. Through the logarithm, which keeps o > 0, the o - y
+    of Theorem 6.1 is divided by o: delta = (o - y) / o.
+    """
+
+    out_activation = "exp"
+    degree = 0
+    shifts = False
+    least = 0.0
+    above = True
+
+    def output(self, Z, A, work):
+        np.exp(Z, out=A)
+        A += faint(A.dtype)
+
+    def each(self, Z, A, Y, work):
+        loss, term = work
+        np.negative(Z, out=loss)
+        np.exp(loss, out=loss)
+        loss *= Y
+        loss += Z
+        loss -= np.log(Y, out=term)
+        loss -= 1.0
+        return loss
+
+    def delta(self, A, Y, out):
+        np.divide(Y, A, out=out)
+        np.subtract(1.0, out, out=out)
+
+
+class Tweedie(Loss):
+    """L(o, y) = y (b(y, 1 - p) - b(o, 1 - p)) - (b(y, 2 - p) - b(o, 2 - p)), o = exp(z).
+
+    Half the deviance of the family whose variance is o^p, p >= 1: of Poisson for p = 1 and
+    of gamma for p = 2; for 1 < p < 2 of sums of gamma variables, a Poisson number of them,
+    so that y = 0 is possible. b(t, s) = (t^s - 1) / s is Box and Cox's power, log t at s = 0.
+    The logarithm is the canonical link for p = 1 alone: delta = (o - y) o^(1 - p).
+    Jorgensen (1987), "Exponential dispersion models".
+    """
+
+    out_activation = "exp"
+    shifts = False
+    least = 0.0
+    options = ("power",)
+
+    def __init__(self, p: float) -> None:
+        self.p = p
+
+    @property
+    def degree(self) -> float:  # type: ignore[override]  # it depends on p here
+        """2 - p."""
+        return 2.0 - self.p
+
+    @property
+    def above(self) -> bool:  # type: ignore[override]  # the same
+        """Whether y = 0 has no density."""
+        return self.p >= 2.0
+
+    def output(self, Z, A, work):
+        np.exp(Z, out=A)
+        A += faint(A.dtype)
+
+    def each(self, Z, A, Y, work):
+        loss, term = work
+        of_y = Y * boxcox(np.where(Y > 0.0, Y, 1.0), 1.0 - self.p) - boxcox(Y, 2.0 - self.p)
+        self._power(Z, 2.0 - self.p, out=loss)
+        loss += of_y
+        self._power(Z, 1.0 - self.p, out=term)
+        term *= Y
+        loss -= term
+        return loss
+
+    def _power(self, Z: Array, s: float, out: Array) -> None:
+        """Write b(exp z, s) = (e^(s z) - 1) / s."""
+        np.multiply(Z, s, out=out)
+        exprel(out, out=out)
+        out *= Z
+
+    def delta(self, A, Y, out):
+        power = A ** (1.0 - self.p)  # an array of its own, as `out` may be A
+        np.subtract(A, Y, out=out)
+        out *= power
+
+
 class AbsoluteError(Loss):
     """L(o, y) = |o - y|, o = z; delta = sign(o - y)."""
 
@@ -232,28 +326,39 @@ class Quantile(Loss):
     """L(o, y) = q (y - o) for y >= o, else (1 - q) (o - y), o = z: the pinball loss.
 
     delta = 1 - q for o > y, -q for o < y and 0 where they are equal; Koenker and
-    Bassett (1978), "Regression quantiles".
+    Bassett (1978), "Regression quantiles". Of several q each has an output, all of them of
+    one target, and their losses are summed.
     """
 
     factor = 0.5
     options = ("quantile",)
 
-    def __init__(self, q: float) -> None:
+    def __init__(self, q: float | tuple[float, ...]) -> None:
         self.q = q
+
+    @property
+    def levels(self) -> tuple[float, ...]:  # type: ignore[override]  # it depends on q here
+        """The quantiles, if there are several."""
+        return self.q if isinstance(self.q, tuple) else ()
+
+    @property
+    def column(self) -> Any:
+        """q, a row for every output if there are several."""
+        return np.reshape(self.q, (-1, 1)) if self.levels else self.q
 
     def each(self, Z, A, Y, work):
         # The two cases are (|r| + (1 - 2 q) r) / 2 with r = o - y.
         r, loss = work
         np.subtract(Z, Y, out=r)
         np.abs(r, out=loss)
-        r *= 1.0 - 2.0 * self.q
+        r *= 1.0 - 2.0 * self.column
         loss += r
         return loss
 
     def delta(self, A, Y, out):
         np.subtract(A, Y, out=out)
         np.sign(out, out=out)
-        np.clip(out, -self.q, 1.0 - self.q, out=out)
+        np.clip(out, -self.column, 1.0 - self.column, out=out)
 
 
 LOSSES: dict[str, type[Loss]] = {
@@ -262,5 +367,7 @@ LOSSES: dict[str, type[Loss]] = {
     "huber": Huber,
     "quantile": Quantile,
     "poisson": Poisson,
+    "gamma": Gamma,
+    "tweedie": Tweedie,
 }
 """The losses of a regressor by name."""

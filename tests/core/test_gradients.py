@@ -9,10 +9,12 @@ from skdnn.losses import (
     AbsoluteError,
     BinaryCrossEntropy,
     CategoricalCrossEntropy,
+    Gamma,
     Huber,
     Poisson,
     Quantile,
     SquaredError,
+    Tweedie,
 )
 from skdnn.network import Parameters, Workspace, backward, forward
 
@@ -25,6 +27,9 @@ LOSSES = [
     AbsoluteError(),
     Huber(1.0),
     Quantile(0.3),
+    Quantile((0.1, 0.5, 0.9)),
+    Gamma(),
+    Tweedie(1.5),
 ]
 HIDDEN = [(), (5,), (5, 4), (6, 3, 4), (3, 4, 3, 4)]
 
@@ -65,7 +70,9 @@ class Problem:
 
 
 @pytest.mark.parametrize("hidden", HIDDEN, ids=len)
-@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize(
+    "loss", LOSSES, ids=lambda loss: f"{type(loss).__name__}{len(loss.levels) or ''}"
+)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_backpropagation_is_the_derivative_of_the_cost(activation, loss, hidden):
     problem = Problem(activation, loss, hidden)

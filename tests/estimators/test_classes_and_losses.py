@@ -1,8 +1,11 @@
 """Class weights, smoothed labels and the regressor's losses do what their formulas say."""
 
+import pickle
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.metrics import d2_pinball_score, mean_tweedie_deviance
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
@@ -295,3 +298,121 @@ def test_the_loss_is_reported_in_units_of_y(loss):
         "quantile": np.where(r <= 0, -0.3 * r, 0.7 * r),
     }
     assert model.loss_ == pytest.approx(by_hand[loss].mean(), rel=1e-10)
+
+
+# Deviances with a logarithmic link
+
+SOME_ZERO = np.where(np.arange(len(yr)) % 3 == 0, 0.0, yr)
+DEVIANCES = [("gamma", 2, yr), *(("tweedie", p, SOME_ZERO) for p in (1, 1.5)), ("tweedie", 3, yr)]
+deviance = pytest.mark.parametrize("loss, power, y", DEVIANCES, ids=lambda v: str(v)[:7])
+
+
+@deviance
+@pytest.mark.parametrize("scale_target", [False, True])
+def test_a_deviance_is_least_at_the_mean(loss, power, y, scale_target):
+    params = dict(loss=loss, power=power, scale_target=scale_target)
+    model, row = constant_fit(DNNRegressor, y, **params)
+    assert model.predict(row)[0] == pytest.approx(y.mean(), rel=1e-3)
+
+
+@deviance
+@pytest.mark.parametrize("scale_target", [False, True])
+def test_half_the_deviance_is_reported_in_units_of_y(loss, power, y, scale_target):
+    params = dict(max_iter=2, alpha=0.0, random_state=0, loss=loss, power=power)
+    model = DNNRegressor.plain(**params, scale_target=scale_target).fit(XR, y)
+    by_scikit_learn = mean_tweedie_deviance(y, model.predict(XR), power=power) / 2
+    assert model.loss_ == pytest.approx(by_scikit_learn, rel=1e-9)
+
+
+@pytest.mark.parametrize("power, loss", [(1, "poisson"), (2, "gamma")])
+def test_powers_1_and_2_are_poisson_and_gamma(power, loss):
+    by_power, by_name = (
+        fitted(DNNRegressor, XR, yr, scale_target=True, **params)
+        for params in ({"loss": "tweedie", "power": power}, {"loss": loss})
+    )
+    assert_same(by_power, by_name)
+
+
+@pytest.mark.parametrize(
+    "params, least, message",
+    [
+        ({"loss": "gamma"}, 0.0, r"y must be > 0 for loss='gamma'; the smallest value is 0\.0"),
+        ({"loss": "tweedie", "power": 2.5}, 0.0, r"y must be > 0 for loss='tweedie', power=2\.5"),
+        ({"loss": "tweedie"}, -1.0, r"y must be >= 0 for loss='tweedie', power=1\.5.* -1\.0"),
+        ({"loss": "tweedie", "power": 0.5}, 1.0, r"'power' parameter .* 0\.5 .*squared_error"),
+    ],
+)
+def test_a_target_that_a_deviance_is_not_for_is_refused(params, least, message):
+    with pytest.raises(ValueError, match=message):
+        fitted(DNNRegressor, XR, np.append(yr[1:], least), **params)
+
+
+# Several quantiles of one target
+
+LEVELS = [0.05, 0.5, 0.95]
+
+
+def several(X=XR, y=yr, levels=LEVELS, **params):
+    params = {"hidden_layer_sizes": (8,), "max_iter": 30, "random_state": 0, **params}
+    return DNNRegressor(loss="quantile", quantile=levels, **params).fit(X, y)
+
+
+def test_several_quantiles_are_those_of_a_constant():
+    params = {"loss": "quantile", "quantile": LEVELS, "scale_target": True, **SLOWLY}
+    model, row = constant_fit(DNNRegressor, yr, **params | {"max_iter": 600})
+    np.testing.assert_allclose(model.predict(row)[0], np.quantile(yr, LEVELS), atol=0.5)
+
+
+@pytest.mark.parametrize("scale_target", [False, True])
+def test_quantiles_do_not_cross(scale_target):
+    model = several(scale_target=scale_target)
+    model.biases_[-1][...] += [[2.0], [0.0], [-2.0]]
+    assert np.diff(model._model.outputs(XR), axis=1).min() < 0
+    assert np.diff(model.predict(XR), axis=1).min() >= 0
+
+
+def test_the_score_of_several_quantiles_is_the_mean_of_d2():
+    model, w = several(), np.arange(len(yr)) % 3
+    columns = zip(model.predict(XR).T, LEVELS, strict=True)
+    each = [d2_pinball_score(yr, o, alpha=q, sample_weight=w) for o, q in columns]
+    assert model.score(XR, yr, sample_weight=w) == pytest.approx(np.mean(each))
+
+
+def test_early_stopping_can_go_by_the_score_of_several_quantiles():
+    given = {"X_val": XR[150:], "y_val": yr[150:]}
+    model = DNNRegressor(
+        loss="quantile", quantile=LEVELS, scoring=None, max_iter=5, random_state=0
+    ).fit(XR[:150], yr[:150], **given)
+    assert model.best_validation_score_ == pytest.approx(model.score(XR[150:], yr[150:]), abs=1e-5)
+
+
+def test_the_loss_of_several_quantiles_is_the_sum_of_theirs():
+    model = several(alpha=0.0, precision=None, early_stopping=False)
+    r = model._model.outputs(XR) * yr.std() + yr.mean() - yr[:, None]
+    losses = np.where(r <= 0, -np.array(LEVELS) * r, (1 - np.array(LEVELS)) * r)
+    assert model.loss_ == pytest.approx(losses.sum(axis=1).mean(), rel=1e-9)
+
+
+def test_all_quantiles_of_a_constant_target_are_that_constant():
+    model = several(y=np.full(len(yr), 7.0))
+    assert (model.predict(XR) == 7.0).all()
+
+
+def test_several_quantiles_are_pickled_and_gone_on_from():
+    model = several(warm_start=True)
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.predict(XR), model.predict(XR))
+    assert again.fit(XR, yr).predict(XR).shape == (len(yr), 3)
+    with pytest.raises(ValueError, match=r"quantile must stay.*\(0\.05.* is now 0\.5"):
+        again.set_params(quantile=0.5).fit(XR, yr)
+
+
+@pytest.mark.parametrize("levels", [[0.5], [0.5, 0.5], [0.9, 0.1], [0.0, 0.5], ["low", "top"], 1.0])
+def test_unfit_quantiles_are_refused(levels):
+    with pytest.raises(ValueError, match=r"'quantile' parameter of DNNRegressor"):
+        several(levels=levels)
+
+
+def test_several_quantiles_are_of_one_target():
+    with pytest.raises(ValueError, match=r"y must be one target for several quantiles; .* 2"):
+        several(y=np.stack([yr, yr], axis=1))

@@ -33,6 +33,7 @@ def data():
         "real": 50.0 + 20.0 * t,
         "reals": np.stack([t, t**2], axis=1),
         "counts": rng.poisson(np.exp(0.5 * t)),
+        "positive": np.exp(0.5 * t),
         "two": np.where(t > 0, "yes", "no"),
         "three": np.array(["a", "b", "c"])[np.digitize(t, [-0.5, 0.5])],
         "labels": np.stack([t > 0, X[:, 0] > 0.5], axis=1).astype(int),
@@ -70,9 +71,19 @@ CASES = {
     "squared error": (DNNRegressor, "real", {"scale_target": True}),
     "Poisson": (DNNRegressor, "counts", {"loss": "poisson"}),
     "scaled Poisson": (DNNRegressor, "counts", {"loss": "poisson", "scale_target": True}),
+    "gamma": (DNNRegressor, "positive", {"loss": "gamma", "scale_target": True}),
+    **{
+        f"Tweedie {p}": (DNNRegressor, y, {"loss": "tweedie", "power": p, "scale_target": True})
+        for p, y in [(1, "counts"), (1.5, "counts"), (2, "positive"), (3, "positive")]
+    },
     "absolute error": (DNNRegressor, "real", {"loss": "absolute_error", "scale_target": True}),
     "Huber": (DNNRegressor, "real", {"loss": "huber", "huber_delta": 0.7, "scale_target": True}),
     "quantile": (DNNRegressor, "real", {"loss": "quantile", "quantile": 0.9, "scale_target": True}),
+    "quantiles": (
+        DNNRegressor,
+        "real",
+        {"loss": "quantile", "quantile": [0.1, 0.4, 0.9], "scale_target": True, "weighted": True},
+    ),
     "label smoothing": (DNNClassifier, "three", {"label_smoothing": 0.2}),
     "binary label smoothing": (DNNBinaryClassifier, "two", {"label_smoothing": 0.2}),
     "class weight": (DNNClassifier, "three", {"class_weight": {"a": 1, "b": 5, "c": 0.5}}),
