@@ -539,10 +539,13 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
 
     def _outputs(self, X: Any, decode: Decoder = lambda Z: Z) -> NDArray[Any]:
         """Validate X and return `decode` of the raw outputs Z[L] of its rows."""
-        check_is_fitted(self)
-        if not self._is_in_order(X):
-            X = read_inputs(self, X)
+        X = self._read_rows(X)
         return self._model.outputs(X, decode)
+
+    def _read_rows(self, X: Any) -> Any:
+        """Return rows that a fitted estimator is asked about, as an array or a CSR matrix."""
+        check_is_fitted(self)
+        return X if self._is_in_order(X) else read_inputs(self, X)
 
     def _is_in_order(self, X: Any) -> bool:
         """Whether X is an array that validate_data would return as it is.

@@ -93,6 +93,22 @@ class Inputs:
             z /= np.sqrt(root, out=root)
         return z
 
+    def slope(self, X: Array) -> Array | float:
+        """Return f'(x) of every entry of dense rows, in `dtype`; 1 where X is left as it is."""
+        if self.center is None or self.scale is None:
+            return 1.0
+        z = narrowed(X, self.dtype) - self.center
+        z /= self.scale
+        if not self.clips:
+            return (np.abs(z) <= FARTHEST) / self.scale
+        np.clip(z, -FAR, FAR, out=z)
+        z /= 3.0
+        np.square(z, out=z)
+        z += 1.0
+        z *= np.sqrt(z)
+        z *= self.scale
+        return np.reciprocal(z, out=z)
+
     def matrix(self, X: Any, dtype: Any) -> tuple[Any, Array | None]:
         """Return f(X) in the type to train in, and [1 f(X)] if the former is a part of it.
 

@@ -9,7 +9,9 @@ from skdnn.core.network import (
     Pass,
     Workspace,
     backward,
+    backward_to_input,
     forward,
+    slopes,
 )
 
 __all__ = [
@@ -18,5 +20,7 @@ __all__ = [
     "Pass",
     "Workspace",
     "backward",
+    "backward_to_input",
     "forward",
+    "slopes",
 ]

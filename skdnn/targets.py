@@ -84,6 +84,22 @@ class Targets:
         """Return predictions of y from raw outputs of shape (n, n_outputs)."""
         raise NotImplementedError
 
+    def n_values(self, of: str) -> int | None:
+        """Return how many values a row has of what is asked for by name; None for a plain one.
+
+        "output" is what `predict` gives of numbers, and `decision_function` of classes;
+        "probability" is that of classes, and of two in one output that of the second.
+        """
+        raise NotImplementedError
+
+    def value(self, Z: Array, of: str) -> Array:
+        """Return these values of raw outputs: (n, n_values), or (n,) of a plain one."""
+        raise NotImplementedError
+
+    def slope(self, Z: Array, of: str, i: int) -> Array:
+        """Return the gradient of value i in the raw outputs; both of shape (n, n_outputs)."""
+        raise NotImplementedError
+
     def score(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
         """Return the estimator's `score` from raw outputs of shape (n, n_outputs)."""
         raise NotImplementedError
@@ -207,6 +223,20 @@ class Numbers(Targets):
             A.sort(axis=1)  # which brings quantiles that cross closer to the true ones
         return A[:, 0] if self.n_outputs == 1 else A
 
+    def n_values(self, of: str) -> int | None:
+        if of == "probability":
+            raise ValueError("of must be 'output' for a regressor, which has no probability.")
+        return None if self.n_outputs == 1 else self.n_outputs
+
+    def value(self, Z: Array, of: str) -> Array:
+        return self.decode(Z)
+
+    def slope(self, Z: Array, of: str, i: int) -> Array:
+        # Of several quantiles, which are sorted row by row, output i is one of them.
+        k: Any = np.argsort(Z, axis=1, kind="stable")[:, i] if self.loss.levels else i
+        scale = 1.0 if self.scale is None else np.broadcast_to(self.scale, self.n_outputs)[k]
+        return along(k, Z, scale * self.loss.d_output(Z[np.arange(len(Z)), k]))
+
     def score(self, y: NDArray[Any], Z: Array, w: Array | None) -> float:
         return score_of(self.loss, y, self.decode(Z), w)
 
@@ -302,6 +332,15 @@ class Labelled(Targets):
     def restore(cls, kept: dict[str, Any]) -> Self:
         return cls.learn(kept["classes"])
 
+    def n_values(self, of: str) -> int | None:
+        return self.n_outputs
+
+    def value(self, Z: Array, of: str) -> Array:
+        return self.decision(Z) if of == "output" else self.probabilities(Z)
+
+    def slope(self, Z: Array, of: str, i: int) -> Array:
+        return along(i, Z, 1.0 if of == "output" else self.loss.d_output(Z[:, i]))
+
     # What a classifier predicts from raw outputs of shape (n, n_outputs).
 
     def decision(self, Z: Array) -> Array:
@@ -332,6 +371,12 @@ class TwoClasses(Labelled):
 
     def decode(self, Z: Array) -> NDArray[Any]:
         return self.classes[(Z[:, 0] > 0) * 1]
+
+    def n_values(self, of: str) -> None:
+        return None
+
+    def value(self, Z: Array, of: str) -> Array:
+        return Z[:, 0] if of == "output" else expit(Z[:, 0])
 
     def decision(self, Z: Array) -> Array:
         return Z[:, 0]
@@ -415,6 +460,21 @@ class Classes(Labelled):
     def decode(self, Z: Array) -> NDArray[Any]:
         return self.classes[np.argmax(Z, axis=1)]
 
+    def n_values(self, of: str) -> int | None:
+        return None if self._decides_by_one(of) else self.n_outputs
+
+    def slope(self, Z: Array, of: str, i: int) -> Array:
+        if self._decides_by_one(of):
+            return np.full_like(Z, [-1.0, 1.0])
+        if of == "output":
+            return along(i, Z, 1.0)
+        o = softmax(Z, axis=1)
+        return o[:, i : i + 1] * (along(i, Z, 1.0) - o)  # (39) o_i (delta_ij - o_j)
+
+    def _decides_by_one(self, of: str) -> bool:
+        """Whether what is asked for is the one number that decides between two classes."""
+        return of == "output" and self.n_outputs == 2
+
     def decision(self, Z: Array) -> Array:
         return Z[:, 1] - Z[:, 0] if Z.shape[1] == 2 else Z
 
@@ -439,6 +499,13 @@ def score_of(loss: Loss, y: Any, predicted: Array, w: Any) -> float:
         for column, q in zip(predicted.T, loss.levels, strict=True)
     ]
     return float(np.mean(each))
+
+
+def along(i: Any, Z: Array, slope: Any) -> Array:
+    """Return a gradient of the shape of Z that is 0 but for output i, or i[k] of row k."""
+    gradient = np.zeros_like(Z)
+    gradient[np.arange(len(Z)), i] = slope
+    return gradient
 
 
 def loss_name(loss: Loss) -> str:

@@ -43,6 +43,7 @@ from threadpoolctl import threadpool_limits
 
 import skdnn
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn.inspection import input_gradient
 
 try:
     import torch
@@ -281,6 +282,25 @@ def predictions(pairs: int) -> None:
         )
 
 
+def input_gradients(pairs: int) -> None:
+    """Print the gradient in the input of 100,000 rows beside their prediction."""
+    print("\n| input_gradient, 100-96-96-1 | ms for 100,000 rows | / predict |\n|---|---|---|")
+    X = np.random.default_rng(0).normal(size=(100_000, 100))
+    y = X[:, 0] * X[:, 1] + X[:, 2]
+    for dtype in np.float64, np.float32:
+        rows = X.astype(dtype)
+        for activation in "relu", "tanh", "gelu":
+            model = DNNRegressor(activation=activation, max_iter=1, random_state=0)
+            model.fit(rows[:2000], y[:2000])
+            programs: dict[str, Callable[[], Any]] = {
+                "ours": lambda m=model, rows=rows: input_gradient(m, rows),
+                "predict": lambda m=model, rows=rows: m.predict(rows),
+            }
+            ours, ratios = compare(programs, pairs)
+            ratio = 1.0 / statistics.median(ratios["predict"])
+            print(f"| {activation}, {np.dtype(dtype).name} | {1e3 * ours:.0f} | {ratio:.2f} |")
+
+
 def peak(function: Callable[[], Any]) -> float:
     """Return the most memory that one call has allocated, in MB."""
     tracemalloc.start()
@@ -447,7 +467,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--only", type=int, nargs="+", default=list(range(len(WORKLOADS))))
-    tables = ["dense", "fits", "predict", "start", "profile", "busy", "threads"]
+    tables = ["dense", "fits", "predict", "gradients", "start", "profile", "busy", "threads"]
     parser.add_argument("--tables", nargs="+", choices=tables, default=tables)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: on a busy machine")
     args = parser.parse_args()
@@ -459,6 +479,8 @@ def main() -> None:
         other_fits(args.pairs)
     if "predict" in args.tables:
         predictions(args.pairs)
+    if "gradients" in args.tables:
+        input_gradients(args.pairs)
     if "start" in args.tables:
         start_and_memory()
     if "profile" in args.tables:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.special import boxcox, expit, exprel, xlogy
 
-from skdnn.core.activations import Array, faint, write_softmax
+from skdnn.core.activations import Array, d_sigmoid, faint, write_softmax
 
 
 class Loss:
@@ -60,6 +60,10 @@ class Loss:
     def output(self, Z: Array, A: Array, work: Array) -> None:
         """Write o = g[L](z) of every column of Z to A; `work` is as in `value`."""
         np.copyto(A, Z)
+
+    def d_output(self, Z: Array) -> Array:
+        """Return g[L]'(z), where g[L] acts on every output by itself; an array of any shape."""
+        return np.ones_like(Z)
 
     def each(self, Z: Array, A: Array, Y: Array, work: Array) -> Array:
         """Return L / factor of every output and sample, (m, N), or of every sample, (N,).
@@ -134,6 +138,9 @@ class BinaryCrossEntropy(Loss):
         expit(Z, A)
         A += faint(A.dtype)
 
+    def d_output(self, Z):
+        return d_sigmoid(Z)
+
     def each(self, Z, A, Y, work):
         loss, term = work
         np.maximum(Z, 0.0, out=loss)
@@ -170,11 +177,8 @@ class CategoricalCrossEntropy(Loss):
         return loss
 
 
-class Poisson(Loss):
-    """L(o, y) = y log(y / o) - y + o, o = exp(z), y >= 0: half the Poisson deviance.
-
-    The log link is canonical: delta = o - y, as in Theorem 6.1.
-    """
+class LogLink(Loss):
+    """What the losses of o = exp(z) > 0 have in common, whose y may be scaled and not moved."""
 
     out_activation = "exp"
     shifts = False
@@ -183,6 +187,16 @@ class Poisson(Loss):
     def output(self, Z, A, work):
         np.exp(Z, out=A)
         A += faint(A.dtype)
+
+    def d_output(self, Z):
+        return np.exp(Z)
+
+
+class Poisson(LogLink):
+    """L(o, y) = y log(y / o) - y + o, o = exp(z), y >= 0: half the Poisson deviance.
+
+    The log link is canonical: delta = o - y, as in Theorem 6.1.
+    """
 
     def each(self, Z, A, Y, work):
         loss, term = work
@@ -194,22 +208,15 @@ class Poisson(Loss):
         return loss
 
 
-class Gamma(Loss):
+class Gamma(LogLink):
     """L(o, y) = y / o - log(y / o) - 1, o = exp(z), y > 0: half the gamma deviance.
 
     The canonical link would be -1 / o. Through the logarithm, which keeps o > 0, the o - y
     of Theorem 6.1 is divided by o: delta = (o - y) / o.
     """
 
-    out_activation = "exp"
     degree = 0
-    shifts = False
-    least = 0.0
     above = True
-
-    def output(self, Z, A, work):
-        np.exp(Z, out=A)
-        A += faint(A.dtype)
 
     def each(self, Z, A, Y, work):
         loss, term = work
@@ -226,7 +233,7 @@ class Gamma(Loss):
         np.subtract(1.0, out, out=out)
 
 
-class Tweedie(Loss):
+class Tweedie(LogLink):
     """L(o, y) = y (b(y, 1 - p) - b(o, 1 - p)) - (b(y, 2 - p) - b(o, 2 - p)), o = exp(z).
 
     Half the deviance of the family whose variance is o^p, p >= 1: of Poisson for p = 1 and
@@ -236,9 +243,6 @@ class Tweedie(Loss):
     Jorgensen (1987), "Exponential dispersion models".
     """
 
-    out_activation = "exp"
-    shifts = False
-    least = 0.0
     options = ("power",)
 
     def __init__(self, p: float) -> None:
@@ -253,10 +257,6 @@ class Tweedie(Loss):
     def above(self) -> bool:  # type: ignore[override]  # the same
         """Whether y = 0 has no density."""
         return self.p >= 2.0
-
-    def output(self, Z, A, work):
-        np.exp(Z, out=A)
-        A += faint(A.dtype)
 
     def each(self, Z, A, Y, work):
         loss, term = work

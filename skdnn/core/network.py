@@ -133,6 +133,32 @@ def backward(parameters: Parameters, at: Pass, gradient: Parameters) -> None:
             np.multiply(A[l - 1], dA, out=dZ[l - 1])  # (23) dZ_prev = g'(Z_prev) * dA_prev
 
 
+def slopes(at: Pass) -> None:
+    """Compute g'(Z[l]), l = 1..L-1, after `forward`; written over A[l], whatever the output."""
+    for l in range(1, at.L):
+        at.g[l].derivative(at.Z[l], at.A[l], at.scratch[l])
+
+
+def backward_to_input(parameters: Parameters, at: Pass, dX: Array) -> None:
+    """Compute dX from dZ[L], after `slopes`: equation (16) one layer further.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        W.
+    at : Pass
+        The arrays, with g'(Z[l]) in A[l]. Only the dZ of hidden layers are spent, so that
+        one `forward` serves any number of dZ[L].
+    dX : ndarray of shape (N, n[0])
+        dA[0] is written to it, a row for each sample.
+    """
+    W, A, dZ = parameters.W, at.A, at.dZ
+    for l in range(at.L, 1, -1):
+        dA = at.product[l](W[l].T, dZ[l], out=dZ[l - 1])  # (16) dA_prev = W^T dZ
+        np.multiply(A[l - 1], dA, out=dZ[l - 1])  # (17) dZ_prev = g'(Z_prev) * dA_prev
+    np.matmul(dZ[1].T, W[1], out=dX)  # (16) for l = 1, transposed
+
+
 class Network:
     """A network n_{W,b} with its activations and its loss: what predicts.
 
@@ -165,7 +191,7 @@ class Network:
         theta = self.parameters.theta
         return self if theta.dtype == dtype else self.with_theta(theta.astype(dtype))
 
-    def passes(self, N: int) -> Workspace:
-        """Return the memory for forward passes over up to N samples."""
+    def passes(self, N: int, backward: bool = False) -> Workspace:
+        """Return the memory for forward passes, or also backward ones, over up to N samples."""
         parameters = self.parameters
-        return Workspace(parameters.sizes, self.g, N, parameters.theta.dtype, backward=False)
+        return Workspace(parameters.sizes, self.g, N, parameters.theta.dtype, backward=backward)
