@@ -3,46 +3,5 @@
 Their source is ``skdnn/core/activations.py``.
 """
 
-from skdnn.core.activations import (
-    ACTIVATIONS,
-    Activation,
-    Elu,
-    Gelu,
-    Identity,
-    LeakyRelu,
-    Logistic,
-    Mish,
-    Relu,
-    Silu,
-    Softplus,
-    Tanh,
-    d_relu,
-    d_relu_eps,
-    d_sigmoid,
-    relu,
-    relu_eps,
-    sigmoid,
-    softmax,
-)
-
-__all__ = [
-    "ACTIVATIONS",
-    "Activation",
-    "Elu",
-    "Gelu",
-    "Identity",
-    "LeakyRelu",
-    "Logistic",
-    "Mish",
-    "Relu",
-    "Silu",
-    "Softplus",
-    "Tanh",
-    "d_relu",
-    "d_relu_eps",
-    "d_sigmoid",
-    "relu",
-    "relu_eps",
-    "sigmoid",
-    "softmax",
-]
+from skdnn.core.activations import *  # noqa: F403 - those that the core says are public
+from skdnn.core.activations import __all__ as __all__

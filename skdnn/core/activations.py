@@ -19,6 +19,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtr
 
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "Elu",
+    "Gelu",
+    "Identity",
+    "LeakyRelu",
+    "Logistic",
+    "Mish",
+    "Relu",
+    "Silu",
+    "Softplus",
+    "Tanh",
+    "d_relu",
+    "d_relu_eps",
+    "d_sigmoid",
+    "relu",
+    "relu_eps",
+    "sigmoid",
+    "softmax",
+]
+
 Array = NDArray[np.floating[Any]]
 
 

@@ -26,6 +26,17 @@ from skdnn.core.activations import ACTIVATIONS, Array
 from skdnn.core.losses import Loss
 from skdnn.core.memory import Pass, Workspace
 
+__all__ = [
+    "Network",
+    "Parameters",
+    "Pass",
+    "Workspace",
+    "backward",
+    "backward_to_input",
+    "forward",
+    "slopes",
+]
+
 
 class Parameters:
     """The weights W[1..L] and biases b[1..L] of a network: views of one flat vector.
