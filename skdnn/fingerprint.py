@@ -12,7 +12,8 @@ import copyreg
 import dis
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from hashlib import blake2b
 from importlib.util import find_spec
@@ -23,8 +24,6 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
-
-BLOCK = 1 << 20  # bytes of an array to bring into order at once
 
 
 def fingerprint(value: Any) -> str:
@@ -52,9 +51,7 @@ class _Teller:
     path : dict
         Where, from the outermost value on, those are that are being told, by id.
     known : dict
-        The digests of those that have been told, by id.
-    kept : list
-        These, so that no other value gets the id of one.
+        Those that have been told, by id, with their digests: no other gets the id of one.
     names : set of str
         All that the code of the function that is being told names: of a module of the
         user's own that it reads, these count.
@@ -62,8 +59,7 @@ class _Teller:
 
     def __init__(self) -> None:
         self.path: dict[int, int] = {}
-        self.known: dict[int, bytes] = {}
-        self.kept: list[Any] = []
+        self.known: dict[int, tuple[Any, bytes]] = {}
         self.names: set[str] = set()
 
     def __call__(self, value: Any) -> bytes:
@@ -75,57 +71,40 @@ class _Teller:
         if key in self.path:
             return _hashed(f"{len(self.path) - self.path[key]} levels above")
         if key not in self.known:
-            self.kept.append(value)
             self.path[key] = len(self.path)
-            self.known[key] = self._tell(value)
+            self.known[key] = value, self._tell(value)
             del self.path[key]
-        return self.known[key]
+        return self.known[key][1]
 
     def _tell(self, value: Any) -> bytes:
         kind = type(value)
         if kind in (np.ndarray, np.memmap) or issparse(value):
             return self._array(value)
-        if isinstance(value, ModuleType):
-            return self._module(value)
         if (name := _library_name(value)) is not None:
             return _hashed(f"library {name}")
         if kind in (set, frozenset):  # their order is another in every process
             return _hashed(kind.__name__, *sorted(map(self, value)))
+        if isinstance(value, ModuleType):
+            if not self.names:
+                raise TypeError(f"it holds the module {value.__name__}")
+            return _hashed("module", self._named(vars(value), self.names))
         if kind is FunctionType:
             return self._function(value)
-        if isinstance(value, type):
-            return _hashed("class", *map(self, _of_class(value)))
-        parts = PARTS[kind](value) if kind in PARTS else _of_object(value)
-        return _hashed(kind.__name__, *map(self, parts))
+        return _hashed(
+            "class" if isinstance(value, type) else kind.__name__, *map(self, _of(value))
+        )
 
     def _array(self, value: Any) -> bytes:
-        digest = blake2b(f"{value.shape} ".encode(), digest_size=16)
+        parts: list[Any] = []
         for part in _canonical(value):
-            if part.dtype.hasobject or part.dtype.kind in "SUT":
-                digest.update(self._objects(part))
-                continue
-            part = np.atleast_1d(part)
-            digest.update(f"{part.dtype.newbyteorder('=')} ".encode())
-            rows = max(1, BLOCK * len(part) // max(part.nbytes, 1))
-            for start in range(0, len(part) if part.size else 0, rows):
-                block = part[start : start + rows]
-                block = np.ascontiguousarray(block, block.dtype.newbyteorder("="))
-                digest.update(block.view(np.uint8).data)
-        return digest.digest()
-
-    def _objects(self, part: Any) -> bytes:
-        """Tell an array of texts, in whatever type, or of objects."""
-        values = part.tolist()
-        flat = part.ravel().tolist()
-        is_plain = all(type(each) in ATOMS for each in flat)
-        return _hashed(f"objects {values!r}") if is_plain else self(values)
-
-    def _module(self, module: ModuleType) -> bytes:
-        if _is_library(module.__name__):
-            return _hashed(f"library {module.__name__}")
-        if not self.names:
-            raise TypeError(f"it holds the module {module.__name__}")
-        return _hashed("module", self._named(vars(module), self.names))
+            if part.dtype.hasobject or part.dtype.kind in "SUT":  # whatever the type of texts
+                values, flat = part.tolist(), part.ravel().tolist()
+                is_plain = all(type(each) in ATOMS for each in flat)
+                parts.append(_hashed(f"objects {values!r}") if is_plain else self(values))
+            else:
+                part = np.ascontiguousarray(part, part.dtype.newbyteorder("="))
+                parts += [f"{part.dtype} ".encode(), part.reshape(-1).view(np.uint8)]
+        return _hashed(f"{value.shape} ", *parts)
 
     def _function(self, function: FunctionType) -> bytes:
         codes = list(_nested(function.__code__))
@@ -139,14 +118,9 @@ class _Teller:
                     " import it where the function stands"
                 )
         outer, self.names = self.names, {name for code in codes for name in code.co_names}
-        parts = [
-            self(function.__code__),
-            self(function.__defaults__),
-            self(function.__kwdefaults__),
-            self(vars(function)),
-            *(self(cell) for cell in function.__closure__ or ()),
-            self._named(function.__globals__, read),
-        ]
+        held = [function.__code__, function.__defaults__, function.__kwdefaults__, vars(function)]
+        parts = [*map(self, [*held, *(function.__closure__ or ())])]
+        parts.append(self._named(function.__globals__, read))
         self.names = outer
         return _hashed("function", *parts)
 
@@ -154,9 +128,9 @@ class _Teller:
         return self({name: there[name] for name in sorted(names & there.keys())})
 
 
-def _hashed(text: str, *parts: bytes) -> bytes:
+def _hashed(text: str, *parts: Any) -> bytes:
     digest = blake2b(text.encode(errors="surrogatepass"), digest_size=16)
-    for part in parts:  # each as long as the others
+    for part in parts:
         digest.update(part)
     return digest.digest()
 
@@ -180,28 +154,26 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
             yield from _nested(constant)
 
 
-def _of_code(code: CodeType) -> Iterable[Any]:
-    """Return what a code does, wherever it stands."""
-    return [
-        *(code.co_code, code.co_exceptiontable, code.co_consts, code.co_names),
-        *(code.co_varnames, code.co_freevars, code.co_cellvars, code.co_flags),
-        *(code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount),
-    ]
+def _of(value: Any) -> list[Any]:
+    """Return what an object consists of, in an order."""
+    if type(value) in (list, tuple):
+        return list(value)
+    if type(value) in (dict, MappingProxyType):
+        return [part for pair in value.items() for part in pair]
+    if type(value) in SAYS_ALL:
+        return [getattr(value, name) for name in SAYS_ALL[type(value)]]
+    if isinstance(value, CellType):
+        try:
+            return [value.cell_contents]
+        except ValueError:  # not yet assigned
+            return []
+    if isinstance(value, type):
+        members = {name: vars(value)[name] for name in sorted(vars(value).keys() - SAYS_NOTHING)}
+        return [value.__qualname__, type(value), value.__bases__, members]
+    return _reduced(value)
 
 
-def _of_cell(cell: CellType) -> Iterable[Any]:
-    try:
-        return [cell.cell_contents]
-    except ValueError:  # not yet assigned
-        return []
-
-
-def _of_class(cls: type) -> Iterable[Any]:
-    members = {name: vars(cls)[name] for name in sorted(vars(cls).keys() - SAYS_NOTHING)}
-    return [cls.__qualname__, type(cls), cls.__bases__, members]
-
-
-def _of_object(value: Any) -> Iterable[Any]:
+def _reduced(value: Any) -> list[Any]:
     """Return what pickle would make an object of."""
     try:
         reduce = copyreg.dispatch_table.get(type(value))
@@ -218,39 +190,32 @@ def _of_object(value: Any) -> Iterable[Any]:
 
 def _library_name(value: Any) -> str | None:
     """Return by which name an installed package has a value, if any has it."""
+    if isinstance(value, ModuleType):
+        return value.__name__ if _is_library(value.__name__) else None
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    if not isinstance(name, str):
-        return None
     # Not every ufunc says where it is from.
-    module = getattr(value, "__module__", None)
-    modules = ["numpy", "scipy.special"] if isinstance(value, np.ufunc) else [module]
-    for module in modules:
-        if not isinstance(module, str) or not _is_library(module):
-            continue
-        try:
-            found = attrgetter(name)(sys.modules.get(module))
-        except AttributeError:
-            continue
-        if found is value:
-            return f"{module}.{name}"
+    of = getattr(value, "__module__", None)
+    for module in ("numpy", "scipy.special") if isinstance(value, np.ufunc) else (of,):
+        if isinstance(name, str) and isinstance(module, str) and _is_library(module):
+            with suppress(AttributeError):
+                if attrgetter(name)(sys.modules.get(module)) is value:
+                    return f"{module}.{name}"
     return None
 
 
 def _is_library(module: str) -> bool:
     """Whether a module is of the standard library, of an installed package or of this one."""
     top = module.partition(".")[0]
-    if top == __package__:
-        return True
+    file = getattr(sys.modules.get(module), "__file__", None)
     try:
-        there = sys.modules[module] if module in sys.modules else find_spec(top)
-    except (ImportError, ValueError):
+        origin = file or getattr(find_spec(top), "origin", None) or ""
+    except ValueError:  # of a module without one, such as a script
         return False
-    file = getattr(there, "__file__", None) or getattr(there, "origin", None)
-    if file in (None, "built-in", "frozen"):
-        return top in sys.stdlib_module_names
-    path = Path(file)
-    return any(path.is_relative_to(folder) for folder in STANDARD) or not PACKAGES.isdisjoint(
-        path.parts
+    return (
+        origin in ("built-in", "frozen")
+        or any(map(Path(origin).is_relative_to, STANDARD))
+        or not PACKAGES.isdisjoint(Path(origin).parts)
+        or top == __package__
     )
 
 
@@ -264,16 +229,15 @@ SAYS_NOTHING = {
     *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
     *("__static_attributes__", "__dataclass_params__"),
 }
-# Of the types that pickle does not take, or takes with more than they are.
-PARTS: dict[type, Callable[[Any], Iterable[Any]]] = {
-    list: list,
-    tuple: list,
-    dict: lambda value: [part for pair in value.items() for part in pair],
-    MappingProxyType: lambda value: [dict(value)],
-    CodeType: _of_code,
-    CellType: _of_cell,
-    property: lambda value: [value.fget, value.fset, value.fdel],
-    cached_property: lambda value: [value.func],
-    staticmethod: lambda value: [value.__func__],
-    classmethod: lambda value: [value.__func__],
+# Of the types that pickle does not take: what they do, wherever they stand.
+SAYS_ALL: dict[type, tuple[str, ...]] = {
+    property: ("fget", "fset", "fdel"),
+    cached_property: ("func",),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    CodeType: (
+        *("co_code", "co_exceptiontable", "co_consts", "co_names"),
+        *("co_varnames", "co_freevars", "co_cellvars", "co_flags"),
+        *("co_argcount", "co_posonlyargcount", "co_kwonlyargcount"),
+    ),
 }
