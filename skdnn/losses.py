@@ -3,30 +3,5 @@
 Their source is ``skdnn/core/losses.py``.
 """
 
-from skdnn.core.losses import (
-    LOSSES,
-    AbsoluteError,
-    BinaryCrossEntropy,
-    CategoricalCrossEntropy,
-    Gamma,
-    Huber,
-    Loss,
-    Poisson,
-    Quantile,
-    SquaredError,
-    Tweedie,
-)
-
-__all__ = [
-    "LOSSES",
-    "AbsoluteError",
-    "BinaryCrossEntropy",
-    "CategoricalCrossEntropy",
-    "Gamma",
-    "Huber",
-    "Loss",
-    "Poisson",
-    "Quantile",
-    "SquaredError",
-    "Tweedie",
-]
+from skdnn.core.losses import *  # noqa: F403 - those that the core says are public
+from skdnn.core.losses import __all__ as __all__

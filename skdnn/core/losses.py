@@ -21,6 +21,20 @@ from scipy.special import boxcox, expit, exprel, xlogy
 
 from skdnn.core.activations import Array, d_sigmoid, faint, write_softmax
 
+__all__ = [
+    "LOSSES",
+    "AbsoluteError",
+    "BinaryCrossEntropy",
+    "CategoricalCrossEntropy",
+    "Gamma",
+    "Huber",
+    "Loss",
+    "Poisson",
+    "Quantile",
+    "SquaredError",
+    "Tweedie",
+]
+
 
 class Loss:
     """A loss of the network's output, and the output activation that goes with it.
