@@ -581,10 +581,9 @@ def _autograd(problem: _Problem) -> _Reference:
 
 
 def _torch_forms(torch: Any) -> _Forms:
-    F = torch.nn.functional
+    from skdnn.modules import ACTIVATIONS, activation
 
-    def elu(g: activations.Elu) -> Callable[..., Any]:
-        return lambda Z: g.c * F.elu(Z, alpha=g.r)
+    F = torch.nn.functional
 
     def categorical(Z: Any, Y: Any) -> Any:
         return F.cross_entropy(Z.T, Y.T, reduction="none")
@@ -616,17 +615,7 @@ def _torch_forms(torch: Any) -> _Forms:
         return lambda Z, Y: F.huber_loss(Z, Y, reduction="none", delta=loss.d)
 
     return {
-        activations.Identity: lambda g: lambda Z: Z,
-        activations.Logistic: lambda g: torch.sigmoid,
-        activations.Tanh: lambda g: torch.tanh,
-        activations.Relu: lambda g: F.relu,
-        activations.LeakyRelu: lambda g: F.leaky_relu,
-        activations.Elu: elu,
-        # Beyond its threshold PyTorch takes softplus(z) = z; at 20 that is off by 2e-9.
-        activations.Softplus: lambda g: lambda Z: F.softplus(Z, threshold=40.0),
-        activations.Gelu: lambda g: F.gelu,
-        activations.Silu: lambda g: F.silu,
-        activations.Mish: lambda g: F.mish,
+        **{kind: activation for kind in ACTIVATIONS},
         losses.SquaredError: lambda loss: lambda Z, Y: F.mse_loss(Z, Y, reduction="none") / 2.0,
         losses.BinaryCrossEntropy: lambda loss: binary,
         losses.CategoricalCrossEntropy: lambda loss: categorical,
