@@ -367,6 +367,8 @@ def _identity(estimator: Any, task: Task, seed: int) -> dict[str, Any]:
         for part, suffix in zip(rows, ("", "_val"), strict=True)
         for name, attribute in zip(names, ("X", "y", "sample_weight"), strict=True)
     }
+    if task.pair is not None:
+        data["held-out rows"] = fingerprint(list(task.pair))
     if task.earlier is not None:  # a warm start begins where the last fit ended
         parts = (task.earlier, task.inputs, task.targets)
         data["earlier fit"] = fingerprint([part.plain() for part in parts])

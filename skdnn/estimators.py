@@ -33,6 +33,7 @@ from skdnn.door import (
 from skdnn.fit.recipe import ProblemInMemory, Recipe, fit_networks
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Run, Stages, Watch, Watched
+from skdnn.holdout import Pair, read_split
 from skdnn.model import Decoder, Model
 from skdnn.parameters import (
     STOCHASTIC,
@@ -43,7 +44,9 @@ from skdnn.parameters import (
     dropout_rates,
     estimator,
     explained,
+    invalid,
     is_auto,
+    is_share,
     nearest,
     plain_values,
     quantiles,
@@ -166,6 +169,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         X_val: Any = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> Self:
         """Train the network.
 
@@ -186,6 +190,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             The targets of X_val.
         sample_weight_val : array-like of shape (n_val,), optional
             The weights of X_val.
+        groups : array-like of shape (n_samples,), optional
+            For a `validation_fraction` that is a splitter: what rows go together.
 
         Returns
         -------
@@ -204,13 +210,19 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         given = None
         if X_val is not None:
             given = read(self, X_val, y_val, sample_weight_val, "_val", beside=data)
+        pair = read_split(self, data, groups)
         if model is not None:
             data = replace(data, names=self._feature_names)
-        return self._fit(data, given, model, earlier)
+        return self._fit(data, given, pair, model, earlier)
 
     @np.errstate(all="ignore")
     def _fit(
-        self, data: Data, given: Data | None, model: Model | None, earlier: State | None
+        self,
+        data: Data,
+        given: Data | None,
+        pair: Pair | None,
+        model: Model | None,
+        earlier: State | None,
     ) -> Self:
         targets = self._targets(data, model)
         targets.check(data.y)
@@ -218,12 +230,14 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             targets.check(given.y, "y_val")
         if earlier is not None:
             targets.check_complete(data.y)
-        task = Task.of(self, data, given, targets, model, earlier)
-        n, n_rows = len(data.y), len(task.counted)
+        task = Task.of(self, data, given, targets, model, earlier, pair)
+        n, n_rows = task.n, task.n_rows
         settings = self._settings(n, n_rows, validates=given is not None)
         if is_auto(self.precision) and task.inputs.loses_digits(data.X):
             settings = Settings(**{**vars(settings), "precision": None})
-        recipe = Recipe.of(settings, n, n_rows, len(task.spare), given is not None, data.X.dtype)
+        recipe = Recipe.of(
+            settings, n, n_rows, len(task.spare), given is not None, data.X.dtype, task.parts
+        )
 
         def fitted(model: Model) -> Any:
             state = State(model.networks[0].parameters, None, recipe.seed or 0)
@@ -258,6 +272,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         check(self)
         if self.early_stopping and not is_auto(self.early_stopping):
             raise ValueError("partial_fit does not support early_stopping=True.")
+        if not is_share(self.validation_fraction):
+            raise invalid(self, "validation_fraction", "a number in partial_fit, which needs none")
         model, state = self._go_on_from()
         data = read(self, X, y, sample_weight, fresh=model is None)
         if model is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Never, TypeVar, dataclass_transform
 import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import (
+    HasMethods,
     Interval,
     InvalidParameterError,
     Options,
@@ -378,16 +379,26 @@ class Common:
         stop when their score has not improved for `n_iter_no_change` epochs, and keep the
         weights of the best epoch.""",
         auto=Auto(
-            "'auto' is True for 'sgd' and 'adam' from 64 rows on, and whenever X_val is given.",
-            lambda given, n: given.solver in STOCHASTIC and (given.validates or n >= HELD_OUT_FROM),
+            """'auto' is True for 'sgd' and 'adam' from 64 rows on, and whenever X_val is given or
+            `validation_fraction` is a splitter.""",
+            lambda given, n: (
+                given.solver in STOCHASTIC
+                and (
+                    given.validates or n >= HELD_OUT_FROM or not is_share(given.validation_fraction)
+                )
+            ),
         ),
     )
-    validation_fraction: float = param(
+    validation_fraction: Any = param(
         default=0.2,
         plain=0.1,
-        rule=[SHARE],
-        doc="""float
-        The share of rows that early stopping holds out, stratified by class.""",
+        rule=[SHARE, HasMethods(["split", "get_n_splits"]), list, tuple, Iterator],
+        doc="""float, splitter or iterable
+        What early stopping holds out: a share of the rows, stratified by class; or what a
+        splitter of scikit-learn such as ``TimeSeriesSplit()`` says (with `groups` if `fit` is
+        given them), or an iterable of pairs of row numbers, to train on and to hold out: then
+        the last of its splits, for each of several networks. The held-out rows of classes that
+        are not trained on do not judge.""",
     )
     beta_1: float = param(
         default=0.9,
@@ -527,10 +538,10 @@ class Common:
         Whether early stopping is followed by a fit on all rows, for as many epochs as were the
         best. If `max_iter` is 'auto', `scoring` the loss and that fell by a twentieth since
         half of these, it is for 1 + 1.75 best_n_iter_ / max_iter times as many, at as much
-        slower a pace of the schedule. Has no effect with X_val.""",
+        slower a pace of the schedule. With X_val, True fits on X and X_val together.""",
         auto=Auto(
-            "'auto' is True for 'sgd' and 'adam'.",
-            lambda given, n: given.solver in STOCHASTIC,
+            "'auto' is True for 'sgd' and 'adam', and False with X_val.",
+            lambda given, n: given.solver in STOCHASTIC and not given.validates,
         ),
     )
     scale_inputs: str | None = param(
@@ -755,12 +766,22 @@ def check(estimator: Any, validates: bool = False) -> None:
     activation_names(estimator)
     dropout_rates(estimator)
     quantiles(estimator)
+    if not is_share(estimator.validation_fraction):
+        _check_splitter(estimator, validates)
     if estimator.warm_start and estimator.n_estimators > 1:
         raise invalid(estimator, "warm_start", "False for n_estimators > 1")
     if estimator.solver == "lbfgs":
         _check_lbfgs(estimator)
         if validates:
             raise ValueError("X_val must be None for solver='lbfgs', which does not validate.")
+
+
+def _check_splitter(estimator: Any, validates: bool) -> None:
+    """Refuse a choice of held-out rows where none are held out."""
+    if validates:
+        raise invalid(estimator, "validation_fraction", "a number beside X_val, its substitute")
+    if not stops_early(estimator):
+        raise invalid(estimator, "validation_fraction", "a number where nothing stops early")
 
 
 def _check_lbfgs(estimator: Any) -> None:
@@ -852,6 +873,18 @@ def _entries(values: Any) -> list[Any] | None:
         return None if isinstance(values, str) else list(values)
     except TypeError:  # a number, or an array without dimensions
         return None
+
+
+def stops_early(estimator: Any) -> bool:
+    """Return whether a fit stops early if there are rows to validate on."""
+    if is_auto(estimator.early_stopping):
+        return estimator.solver in STOCHASTIC
+    return bool(estimator.early_stopping and estimator.solver != "lbfgs")
+
+
+def is_share(value: Any) -> bool:
+    """Return whether `validation_fraction` is a share of the rows, not a choice of them."""
+    return isinstance(value, Real)
 
 
 def is_auto(value: Any) -> bool:

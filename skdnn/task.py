@@ -18,11 +18,12 @@ from skdnn.door import Data, power_of_two
 from skdnn.fit.judge import Score
 from skdnn.fit.objective import CHUNK, Objective
 from skdnn.fit.recipe import ProblemInMemory, Recipe
-from skdnn.fit.rows import Batches, Rows
+from skdnn.fit.rows import Batches, Rows, stacked
 from skdnn.fit.training import Found, Plan, State
+from skdnn.holdout import Pair
 from skdnn.inputs import Inputs, fit_inputs
 from skdnn.model import Model
-from skdnn.parameters import activation_names, hidden_sizes
+from skdnn.parameters import activation_names, hidden_sizes, stops_early
 from skdnn.targets import Targets, Weigh
 
 
@@ -46,6 +47,10 @@ class Task:
         Sizes, activations and loss, in the type of X; without weights.
     earlier : State or None
         Where an earlier fit ended that this one goes on from.
+    pair : tuple of int ndarray or None
+        The numbers of the rows to search on and to hold out, if the user has chosen them.
+    joins : bool
+        Whether the rows to validate on are trained on at last.
     """
 
     data: Data
@@ -55,6 +60,8 @@ class Task:
     weigh: Weigh
     network: Network
     earlier: State | None
+    pair: Pair | None = None
+    joins: bool = False
 
     @classmethod
     def of(
@@ -65,6 +72,7 @@ class Task:
         targets: Targets,
         model: Model | None = None,
         earlier: State | None = None,
+        pair: Pair | None = None,
     ) -> Self:
         """Learn the coordinates of the rows, or take those of the model to go on from."""
         sizes = (data.X.shape[1], *hidden_sizes(estimator), targets.n_outputs)
@@ -77,13 +85,63 @@ class Task:
             _check_same(estimator, network, model)
         class_weight = getattr(estimator, "class_weight", None)
         weigh = targets.weigher(class_weight, data.y, data.w)
-        return cls(data, given, inputs, targets, weigh, network, earlier)
+        joins = given is not None and estimator.refit is True and stops_early(estimator)
+        return cls(data, given, inputs, targets, weigh, network, earlier, pair, joins)
+
+    @property
+    def n(self) -> int:
+        """How many rows are trained on at last."""
+        n = len(self.data.y)
+        return n if self.given is None or not self.joins else n + len(self.given.y)
+
+    @property
+    def n_rows(self) -> int:
+        """How many of them have a weight > 0."""
+        return len(self.counted) + (self._n_given if self.joins else 0)
 
     @cached_property
     def counted(self) -> NDArray[np.intp]:
         """The numbers of the rows of weight > 0."""
-        w, _ = self.weights(self.data)
-        return np.delete(np.arange(len(self.data.y)), absentees(w))
+        return self._counted(self.data)
+
+    @cached_property
+    def _n_given(self) -> int:
+        return 0 if self.given is None else len(self._counted(self.given))
+
+    def _counted(self, data: Data) -> NDArray[np.intp]:
+        w, _ = self.weights(data)
+        return np.delete(np.arange(len(data.y)), absentees(w))
+
+    @cached_property
+    def chosen(self) -> tuple[NDArray[np.intp], NDArray[np.intp] | None] | None:
+        """The numbers of the rows that the user has chosen to search on and to hold out.
+
+        None in place of the latter for rows beside them, and for both if nothing was chosen.
+        Rows of weight 0 and of classes that are not searched on are left out.
+        """
+        if self.joins:
+            return np.arange(len(self.data.y)), None
+        if self.pair is None:
+            return None
+        training, held_out = (part[np.isin(part, self.counted)] for part in self.pair)
+        classes = self.targets.strata(self.data.y)
+        if classes is not None:
+            held_out = held_out[np.isin(classes[held_out], classes[training])]
+        if len(held_out) < 2 or not len(training):
+            raise ValueError(
+                "validation_fraction must hold out at least 2 rows of weight > 0, of classes that"
+                f" the others have, and leave one; it has {len(training)} rows to train on and"
+                f" {len(held_out)} to hold out."
+            )
+        return training, held_out
+
+    @property
+    def parts(self) -> tuple[int, int] | None:
+        """How many rows the user has chosen to search on, and to validate on."""
+        if self.chosen is None:
+            return None
+        training, held_out = self.chosen
+        return len(training), self._n_given if held_out is None else len(held_out)
 
     @cached_property
     def spare(self) -> NDArray[np.intp]:
@@ -93,6 +151,13 @@ class Task:
             return self.counted
         counted = classes[self.counted]
         return self.counted[np.bincount(counted)[counted] > 1]
+
+    def all_rows(self, dtype: Any, once: bool = False) -> Rows:
+        """Return what is trained on at last, as `rows` does."""
+        rows = self.rows(self.data, dtype, once)
+        if self.given is None or not self.joins:
+            return rows
+        return rows.beside(self.rows(self.given, dtype, once))
 
     def rows(self, data: Data, dtype: Any, once: bool = False) -> Rows:
         """Return rows in the network's coordinates and in a type.
@@ -138,7 +203,7 @@ class Task:
     ) -> ProblemInMemory:
         """Return what the recipe is to be applied to."""
         dtype = np.dtype(recipe.precision)
-        rows = self.rows(self.data, dtype)
+        rows = self.all_rows(dtype)
         _check_penalty(recipe.settings.alpha, rows)
         return ProblemInMemory(
             rows=rows,
@@ -152,6 +217,7 @@ class Task:
             score=score or (lambda numbers: None),
             given=None if self.given is None else self.rows(self.given, dtype),
             earlier=self.earlier,
+            chosen=self.chosen,
         )
 
     def model(self, found: list[Found]) -> Model:
@@ -181,7 +247,7 @@ class Task:
         """
         rows, several = problem.rows, len(found) > 1
         if rows.dtype != self.inputs.dtype:
-            rows = self.rows(self.data, self.inputs.dtype, once=True)
+            rows = self.all_rows(self.inputs.dtype, once=True)
 
         def objective(numbers: NDArray[Any] | None, network: Network, plan: Plan) -> Objective:
             settings, unit = recipe.settings, problem.unit
@@ -198,7 +264,10 @@ class Task:
         if not several:
             return each[0], each
         whole = objective(None, model.networks[0], recipe.search)
-        return _loss_of_mean(whole, model, self.data.X), each
+        X = self.data.X
+        if self.given is not None and self.joins:
+            X = stacked(X, self.given.X)
+        return _loss_of_mean(whole, model, X), each
 
 
 def without_traces(w: Array) -> Array:

@@ -81,6 +81,8 @@ class ProblemInMemory(Problem):
         The user's own rows to validate on.
     earlier : State, optional
         As for :class:`Problem`.
+    chosen : tuple, optional
+        The numbers of the rows to search on, and of those to hold out or None for `given`.
     """
 
     rows: Rows
@@ -92,18 +94,20 @@ class ProblemInMemory(Problem):
     score: Callable[[NDArray[Any] | None], Score | None]
     given: Rows | None = None
     earlier: State | None = None
+    chosen: tuple[NDArray[np.intp], NDArray[np.intp] | None] | None = None
 
     def hold_out(self, recipe: Recipe, seed: int) -> tuple[NDArray[np.intp] | None, Judge | None]:
         """Return the numbers of the rows to train on, None for all, and who judges.
 
-        What is held out is stratified by class, where there are enough rows of each.
+        What is held out is stratified by class, where there are enough rows of each, unless
+        the user has chosen it.
         """
-        training, held_out, rows = None, None, self.given
-        if recipe.n_held_out:
+        training, held_out = self.chosen or (None, None)
+        if recipe.n_held_out and self.chosen is None:
             training, held_out = split(
                 self.counted, self.spare, self.strata, recipe.n_held_out, seed
             )
-            rows = self.rows.only(held_out)
+        rows = self.given if held_out is None else self.rows.only(held_out)
         if rows is None:
             return training, None
         score = self.score(held_out) if recipe.early_stopping else None
@@ -245,7 +249,16 @@ class Recipe:
     again: Any = field(default=None, repr=False, compare=False)  # that of the refit
 
     @classmethod
-    def of(cls, settings: Any, n: int, n_rows: int, n_spare: int, given: bool, dtype: Any) -> Self:
+    def of(
+        cls,
+        settings: Any,
+        n: int,
+        n_rows: int,
+        n_spare: int,
+        given: bool,
+        dtype: Any,
+        parts: tuple[int, int] | None = None,
+    ) -> Self:
         """Return the recipe for n rows of the given type.
 
         Parameters
@@ -258,6 +271,8 @@ class Recipe:
             Whether the user has rows to validate on.
         dtype : dtype
             float32 or float64: what the rows came in.
+        parts : tuple of int, optional
+            How many of the rows to search on and to validate on, if the user has chosen them.
 
         Raises
         ------
@@ -265,8 +280,11 @@ class Recipe:
             If there are too few rows to hold some out.
         """
         stops = settings.solver != "lbfgs" and settings.early_stopping
-        n_held_out = _n_held_out(settings, n_rows, n_spare) if stops and not given else 0
-        left = n_rows - n_held_out if n_held_out else n
+        if parts is None:
+            n_held_out = _n_held_out(settings, n_rows, n_spare) if stops and not given else 0
+            left = n_rows - n_held_out if n_held_out else n
+        else:
+            left, n_held_out = parts
         rate = settings.learning_rate
         search = _plan(settings, left, n, keep_best=stops)
         return cls(

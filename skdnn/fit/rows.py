@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import issparse, vstack
 
 from skdnn.core.activations import Array
 from skdnn.core.memory import Pass
@@ -99,6 +99,19 @@ class Rows:
             X = X1[:, 1:]
         return self._like(X, self.Y[numbers], w, X1)
 
+    def beside(self, other: Rows) -> Rows:
+        """Return a copy of these rows and others of the same kind, in these rows' weights."""
+        w, w_unit = None, self.w_unit
+        if self.w is not None or other.w is not None:
+            w = np.concatenate([_in_units(of, w_unit) for of in (self, other)])
+        Y = np.concatenate([self.Y, other.Y])
+        if self.X1 is None or other.X1 is None:
+            X1, X = None, stacked(self.X, other.X)
+        else:
+            X1 = stacked(self.X1, other.X1)
+            X = X1[:, 1:]
+        return Rows(X, Y, w, self.table, X1, self.origin, w_unit, self.prepare)
+
     def _like(self, X: Any, Y: Any, w: Array | None, X1: Array | None) -> Rows:
         return Rows(X, Y, w, self.table, X1, self.origin, self.w_unit, self.prepare)
 
@@ -182,6 +195,18 @@ class Batches:
             room = self._rooms[largest].part(slice(0, n)) if fits else self.rows.room(n)
             self._rooms[n] = room
         return self._rooms[n]
+
+
+def stacked(above: Any, below: Any) -> Any:
+    """Return the rows of two dense or of two sparse matrices as one matrix."""
+    return vstack([above, below], "csr") if issparse(above) else np.concatenate([above, below])
+
+
+def _in_units(rows: Rows, unit: float) -> Array:
+    """Return the rows' weights, of which a 1 is `unit` in the user's."""
+    if rows.w is not None:
+        return rows.w * rows.dtype.type(rows.w_unit / unit)
+    return np.full(len(rows), 1.0 / unit, rows.dtype)
 
 
 def total_weight(w: Array | None, n: int) -> float:

@@ -206,8 +206,8 @@ def test_a_refit_takes_the_curves_of_validation_from_the_search():
     assert refitted.validation_loss_curve_ == searched.validation_loss_curve_
 
 
-def test_there_is_no_refit_after_the_users_own_rows():
-    refitted, searched = stopping(refit=True).fit(X, y, **OWN), stopping().fit(X, y, **OWN)
+def test_there_is_no_refit_after_the_users_own_rows_unasked():
+    refitted, searched = (stopping(refit=r).fit(X, y, **OWN) for r in ("auto", False))
     assert np.array_equal(weights_of(refitted), weights_of(searched))
 
 
