@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -35,20 +35,13 @@ STYLES: dict[str, dict[str, Any]] = {
     RATE: {"linestyle": DOTTED, "linewidth": 1.2, "alpha": 0.8},
 }
 
+# What a display has of every estimator, and of each of its networks.
+OF_EACH = (
+    *("loss_curves", "search_loss_curves", "validation_loss_curves", "deciding_loss_curves"),
+    *("validated_epochs", "best_epochs", "learning_rate_curves"),
+)
 # Of several networks there is one for each.
 Curve = Sequence[float] | Sequence[Sequence[float]]
-
-
-class _Network(NamedTuple):
-    """The curves of one network, as of an estimator; None for those that it has not."""
-
-    loss: Any
-    search_loss: Any
-    validation_loss: Any
-    deciding_loss: Any
-    validated: Any
-    best_epoch: Any
-    learning_rate: Any
 
 
 class LossCurveDisplay:
@@ -227,17 +220,23 @@ class LossCurveDisplay:
                 "There must be at least one estimator, and a name for each; got"
                 f" {len(models)} estimators and {len(names)} names."
             )
+        solvers = {getattr(model, "solver", None) == "lbfgs" for model in models}
+        counted = ["epoch"] * (False in solvers) + ["iteration"] * (True in solvers)
+
+        def each(name: str) -> list[Any]:
+            return [getattr(model, name, None) for model in models]
+
         display = cls(
             names=names,
-            loss_curves=[model.loss_curve_ for model in models],
-            search_loss_curves=[_get(model, "search_loss_curve_") for model in models],
-            validation_loss_curves=[_get(model, "validation_loss_curve_") for model in models],
+            loss_curves=each("loss_curve_"),
+            search_loss_curves=each("search_loss_curve_"),
+            validation_loss_curves=each("validation_loss_curve_"),
             deciding_loss_curves=[_deciding_loss(model) for model in models],
-            validated_epochs=[_get(model, "_validated") for model in models],
+            validated_epochs=each("_validated"),
             best_epochs=[_best_epoch(model) for model in models],
             scorings=[_scoring(model) for model in models],
-            learning_rate_curves=[_get(model, "learning_rate_curve_") for model in models],
-            x_label=" or ".join(sorted({_counted(model) for model in models})).capitalize(),
+            learning_rate_curves=each("learning_rate_curve_"),
+            x_label=" or ".join(counted).capitalize(),
         )
         return display.plot(ax, learning_rate=learning_rate, **kwargs)
 
@@ -280,7 +279,7 @@ class LossCurveDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         self.learning_rate_ax_: Any = None
         networks = [(i, one) for i in range(len(self.names)) for one in self._networks(i)]
-        if learning_rate and any(network.learning_rate for _, network in networks):
+        if learning_rate and any(network["learning_rate_curves"] for _, network in networks):
             self.learning_rate_ax_ = ax.twinx()
         # What each line is of: which estimator, and which of the kinds that have a style.
         self._drawn: list[tuple[int, str, Any]] = []
@@ -298,40 +297,31 @@ class LossCurveDisplay:
         self._add_legend()
         return self
 
-    def _networks(self, i: int) -> list[_Network]:
-        """Return the curves of each network of estimator i."""
-        curves = [
-            of[i]
-            for of in (
-                *(self.loss_curves, self.search_loss_curves, self.validation_loss_curves),
-                *(self.deciding_loss_curves, self.validated_epochs, self.best_epochs),
-                self.learning_rate_curves,
-            )
-        ]
+    def _networks(self, i: int) -> list[dict[str, Any]]:
+        """Return the curves of each network of estimator i; None for those that it has not."""
+        curves = {name: getattr(self, name)[i] for name in OF_EACH}
         if not _is_of_several(self.loss_curves[i]):
-            return [_Network(*curves)]
+            return [curves]
         n = len(self.loss_curves[i])
-        each = [[None] * n if of is None else of for of in curves]
-        return [_Network(*of) for of in zip(*each, strict=True)]
+        return [{name: of and of[k] for name, of in curves.items()} for k in range(n)]
 
-    def _plot_network(self, i: int, network: _Network, kwargs: dict[str, Any]) -> None:
+    def _plot_network(self, i: int, network: dict[str, Any], kwargs: dict[str, Any]) -> None:
         """Plot the curves of one network of estimator i."""
-        validated = network.validated or range(1, 1 + len(network.validation_loss or ()))
-        epochs = range(1, 1 + len(network.loss))
-        self._plot(i, TRAINING, epochs, network.loss, kwargs)
-        self._plot(i, SEARCH, validated, network.search_loss, kwargs)
-        faint = bool(network.deciding_loss)
-        self._plot(i, VALIDATION, validated, network.validation_loss, kwargs, faint)
-        self._plot(i, DECIDING, validated, network.deciding_loss, kwargs)
-        decided = network.deciding_loss or network.validation_loss
-        if decided and network.best_epoch in validated:
+        loss, search, validation, deciding, validated, best, rate = (network[of] for of in OF_EACH)
+        validated = validated or range(1, 1 + len(validation or ()))
+        epochs = range(1, 1 + len(loss))
+        self._plot(i, TRAINING, epochs, loss, kwargs)
+        self._plot(i, SEARCH, validated, search, kwargs)
+        self._plot(i, VALIDATION, validated, validation, kwargs, faint=bool(deciding))
+        self._plot(i, DECIDING, validated, deciding, kwargs)
+        decided = deciding or validation
+        if decided and best in validated:
             color = {"color": self._drawn[-1][2].get_color()}
             # An earlier call may have gone beyond the epoch that a later one began with.
-            at = len(validated) - 1 - list(reversed(validated)).index(network.best_epoch)
-            self._plot(i, BEST, [network.best_epoch], [decided[at]], color)
+            at = len(validated) - 1 - list(reversed(validated)).index(best)
+            self._plot(i, BEST, [best], [decided[at]], color)
         if self.learning_rate_ax_ is not None:
-            of_rate = {} if len(self.names) > 1 else {"color": GREY}
-            self._plot(i, RATE, epochs, network.learning_rate, of_rate)
+            self._plot(i, RATE, epochs, rate, {} if len(self.names) > 1 else {"color": GREY})
 
     def _plot(
         self,
@@ -342,14 +332,16 @@ class LossCurveDisplay:
         kwargs: dict[str, Any],
         faint: bool = False,
     ) -> None:
-        """Plot one curve of estimator i, if it is there."""
+        """Plot one curve of estimator i, if it is there, with gaps between calls."""
         if not curve:
             return
         style = {"color": self._color(i, kind), **STYLES[kind], **(FAINT if faint else {})}
         if _is_of_several(self.loss_curves[i]) and "linewidth" in style:
             style["linewidth"] *= 0.65
         ax = self.learning_rate_ax_ if kind == RATE else self.ax_
-        x, y = _with_gaps(epochs[: len(curve)], curve)
+        x = np.array(epochs[: len(curve)], float)
+        gaps = np.flatnonzero(np.diff(x) != 1) + 1
+        x, y = (np.insert(of, gaps, np.nan) for of in (x, np.array(curve, float)))
         lines = ax.plot(x, y, **{**style, **kwargs}, label=f"{self.names[i]}, {kind}")
         self._drawn += [(i, kind, line) for line in lines]
 
@@ -363,62 +355,42 @@ class LossCurveDisplay:
         """Name every kind of line of one estimator; of several, the colours and then the styles."""
         from matplotlib.lines import Line2D
 
-        first: dict[str, Any] = {}  # line of each kind
-        for _, kind, line in self._drawn:
-            first.setdefault(kind, line)
+        first = {kind: line for _, kind, line in reversed(self._drawn)}  # of each kind
         kinds = [kind for kind in STYLES if kind in first]
+        title = None
         if len(self.names) == 1:
-            by = f" by {self.scorings[0]}" if self.scorings[0] else ""
+            title, by = self.names[0], f" by {self.scorings[0]}" if self.scorings[0] else ""
+            handles = [first[kind] for kind in kinds]
             labels = [f"{kind}{by}{self._which(0)}" if kind == BEST else kind for kind in kinds]
             if SEARCH in first:
                 labels[0] = "training, refit"
-            self._put_legend([first[kind] for kind in kinds], labels, title=self.names[0])
-            return
-        colors = {i: line.get_color() for i, _, line in reversed(self._drawn)}
-        handles = [Line2D([], [], color=color, lw=4) for _, color in sorted(colors.items())]
-        names = [
-            f"{name} (best epoch{which})" if (which := self._which(i)) else name
-            for i, name in enumerate(self.names)
-        ]
-        for kind in kinds:
-            handles.append(Line2D([], []))
-            handles[-1].update_from(first[kind])
-            handles[-1].set(color=GREY)
-        self._put_legend(handles, [*names, *kinds])
+        else:
+            colors = {i: line.get_color() for i, _, line in reversed(self._drawn)}
+            handles = [Line2D([], [], color=color, lw=4) for _, color in sorted(colors.items())]
+            labels = [
+                f"{name} (best epoch{which})" if (which := self._which(i)) else name
+                for i, name in enumerate(self.names)
+            ]
+            for kind in kinds:
+                handles.append(Line2D([], []))
+                handles[-1].update_from(first[kind])
+                handles[-1].set(color=GREY)
+            labels += kinds
+        place: dict[str, Any] = {"framealpha": 0.9}
+        if self.learning_rate_ax_ is not None:  # two families of curves leave no room inside
+            place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.01), "ncols": 2}
+            place["frameon"] = False
+        self.ax_.legend(handles, labels, title=title, **place)
 
     def _which(self, i: int) -> str:
         """Return which epochs of estimator i are marked, as they stand in a legend."""
         best = [int(line.get_xdata()[0]) for j, kind, line in self._drawn if (j, kind) == (i, BEST)]
         return f": {', '.join(map(str, best))}" if best else ""
 
-    def _put_legend(self, handles: list[Any], labels: list[str], title: str | None = None) -> None:
-        if self.learning_rate_ax_ is None:
-            self.ax_.legend(handles, labels, title=title, framealpha=0.9)
-        else:  # two families of curves leave no room for it inside
-            place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.01), "ncols": 2}
-            self.ax_.legend(handles, labels, title=title, frameon=False, **place)
-
 
 def _is_of_several(curve: Any) -> bool:
     """Whether there is one curve for each of several networks."""
     return len(curve) > 0 and np.ndim(curve[0]) > 0
-
-
-def _with_gaps(epochs: Sequence[int], curve: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Return the curve without a line from one epoch to another than the next."""
-    x: list[float] = []
-    y: list[float] = []
-    for epoch, value in zip(epochs, curve, strict=True):
-        if x and epoch != x[-1] + 1:
-            x.append(np.nan)
-            y.append(np.nan)
-        x.append(epoch)
-        y.append(value)
-    return x, y
-
-
-def _get(model: Any, name: str) -> Any:
-    return getattr(model, name, None)
 
 
 def _last(estimator: Any) -> Any:
@@ -453,12 +425,10 @@ def _tell_apart(models: list[Any]) -> list[str]:
 
 def _deciding_loss(model: Any) -> Any:
     """Return minus the scores, where these are of the loss after calibration."""
-    did, scores = _get(model, "recipe_"), _get(model, "validation_scores_")
+    did, scores = getattr(model, "recipe_", None), getattr(model, "validation_scores_", None)
     if did is None or not scores or not (did.calibrate and did.scoring == "loss"):
         return None
-    each = scores if np.ndim(scores[0]) else [scores]
-    losses = [[-score for score in of] for of in each]
-    return losses if each is scores else losses[0]
+    return [[-score for score in of] if np.ndim(of) else -of for of in scores]
 
 
 def _best_epoch(model: Any) -> Any:
@@ -466,8 +436,9 @@ def _best_epoch(model: Any) -> Any:
 
     A run goes on where the last run of the call before ended.
     """
-    curve, best = model.loss_curve_, _get(model, "best_n_iter_")
-    score = _get(model, "best_validation_score_")
+    curve = model.loss_curve_
+    best: Any = getattr(model, "best_n_iter_", None)
+    score: Any = getattr(model, "best_validation_score_", None)
     if _is_of_several(curve):
         return [b if s is not None else None for b, s in zip(best, score, strict=True)]
     return None if score is None or not best else len(curve) - model.n_iter_ + best
@@ -475,9 +446,5 @@ def _best_epoch(model: Any) -> Any:
 
 def _scoring(model: Any) -> str | None:
     """Return what the best epoch was chosen by, if not by the loss."""
-    scoring = getattr(_get(model, "recipe_"), "scoring", "loss")
+    scoring = getattr(getattr(model, "recipe_", None), "scoring", "loss")
     return None if scoring == "loss" else scoring
-
-
-def _counted(model: Any) -> str:
-    return "iteration" if _get(model, "solver") == "lbfgs" else "epoch"
