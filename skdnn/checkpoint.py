@@ -213,7 +213,7 @@ class _File:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             digest, owner, text = (str(arrays.pop(n, "")) for n in ("digest", "owner", "meta"))
-            kept = json.loads(text or "{}")
+            kept = json.loads(text or "{}", object_hook=lambda part: _with_array(part, arrays))
         except Exception as error:  # zipfile, NumPy and json raise ten kinds of them
             raise self.refusal(f"is damaged ({type(error).__name__}: {error})") from error
         if not isinstance(kept, dict) or "format" not in kept:
@@ -223,12 +223,19 @@ class _File:
         if digest != fingerprint([text, arrays]):
             raise self.refusal("is damaged (it is not what was written)")
         self.owner = owner
-        return _with_arrays(kept, arrays)
+        return kept
 
     def write(self, kept: dict[str, Any]) -> None:
         """Put plain values into the place of what the file held, if it is still this run's."""
         arrays: dict[str, Any] = {}
-        text = json.dumps(_without_arrays({"format": FORMAT, **kept}, arrays))
+
+        def apart(array: Any) -> dict[str, str]:
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"a checkpoint holds no {type(array).__name__}")
+            arrays[name := f"array {len(arrays)}"] = array
+            return {"array": name}
+
+        text = json.dumps({"format": FORMAT, **kept}, default=apart)
         about = {"meta": text, "digest": fingerprint([text, arrays]), "owner": self.me}
         arrays |= {name: np.array(value) for name, value in about.items()}
         try:
@@ -326,27 +333,9 @@ def _where(runs: list[list[dict[str, Any]]]) -> list[list[int]]:
     return [[state["epoch"] for state in run] for run in runs]
 
 
-def _without_arrays(value: Any, arrays: dict[str, Any]) -> Any:
-    """Return a plain value as JSON has it; its arrays go into a dict, by number."""
-    if isinstance(value, dict):
-        return {name: _without_arrays(part, arrays) for name, part in value.items()}
-    if isinstance(value, np.ndarray):
-        arrays[name := f"array {len(arrays)}"] = value
-        return {"array": name}
-    if isinstance(value, list) and any(isinstance(part, dict | list) for part in value):
-        return [_without_arrays(part, arrays) for part in value]
-    return value
-
-
-def _with_arrays(value: Any, arrays: dict[str, Any]) -> Any:
-    """Return the plain value that `_without_arrays` took apart."""
-    if isinstance(value, dict):
-        if list(value) == ["array"]:
-            return arrays[value["array"]]
-        return {name: _with_arrays(part, arrays) for name, part in value.items()}
-    if isinstance(value, list) and any(isinstance(part, dict | list) for part in value):
-        return [_with_arrays(part, arrays) for part in value]
-    return value
+def _with_array(part: dict[str, Any], arrays: dict[str, Any]) -> Any:
+    """Return the array that stands for a dict of JSON, or the dict."""
+    return arrays[part["array"]] if list(part) == ["array"] else part
 
 
 def _identity(estimator: Any, task: Task, seed: int) -> dict[str, Any]:

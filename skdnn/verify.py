@@ -136,21 +136,6 @@ class _Problem:
     network: Network
     alpha: float
 
-    @property
-    def parameters(self) -> Parameters:
-        """W and b."""
-        return self.network.parameters
-
-    @property
-    def g(self) -> list[Any]:
-        """The activations of the hidden layers."""
-        return self.network.g
-
-    @property
-    def loss(self) -> losses.Loss:
-        """The loss."""
-        return self.network.loss
-
     def objective(self) -> Objective:
         """Return what training minimises, on a full batch."""
         return Objective(Batches(self.rows), self.network, self.alpha, len(self.rows))
@@ -163,7 +148,7 @@ class _Problem:
         Y = rows.Y if rows.table is None else rows.table[rows.Y]
         w = np.ones(len(rows)) if rows.w is None else rows.w
         X, Y, w = (np.array(part, dtype=np.float64) for part in (X, Y, w))
-        theta = self.parameters.theta.astype(np.float64)
+        theta = self.network.parameters.theta.astype(np.float64)
         rows = Rows(X, Y, w, w_unit=rows.w_unit)
         return _Problem(rows, self.network.with_theta(theta), self.alpha)
 
@@ -340,7 +325,7 @@ def _problem(estimator: Any, X: Any, y: Any, sample_weight: Any) -> _Problem:
 def _analytic(problem: _Problem) -> tuple[float, Parameters]:
     """Return J and its gradient as training computes them."""
     objective = problem.objective()
-    return objective.value_and_gradient(problem.parameters).J, objective.gradient
+    return objective.value_and_gradient(problem.network.parameters).J, objective.gradient
 
 
 def _compare(name: str, ours: Array, theirs: Array, excluded: Any, largest: float) -> ArrayCheck:
@@ -358,8 +343,8 @@ def _compare(name: str, ours: Array, theirs: Array, excluded: Any, largest: floa
 
 
 def _central(problem: _Problem) -> _Reference:
-    objective, parameters = problem.objective(), problem.parameters
-    sides = _sides(problem)
+    objective, sides = problem.objective(), _sides(problem)
+    parameters = problem.network.parameters
     theta = parameters.theta
     slope, at_kinks = np.empty_like(theta), np.zeros(len(theta), dtype=bool)
     for i, here in enumerate(theta.tolist()):
@@ -379,10 +364,11 @@ def _central(problem: _Problem) -> _Reference:
 
 def _sides(problem: _Problem) -> Callable[[], Array]:
     """Return a function that tells on which side of every kink, or at it, the network is now."""
-    parameters, g, rows = problem.parameters, problem.g, problem.rows
+    network, rows = problem.network, problem.rows
+    parameters, g = network.parameters, network.g
     X, L = rows.X.T, len(parameters.W) - 1
     Y = np.broadcast_to(rows.Y.T, (parameters.sizes[-1], len(rows)))  # of several quantiles too
-    kinked = [False, *map(_has_kink, g[1:]), _has_kink_at_target(problem.loss, Y)]
+    kinked = [False, *map(_has_kink, g[1:]), _has_kink_at_target(network.loss, Y)]
 
     def sides() -> Array:
         A, found = X, []
@@ -427,25 +413,25 @@ def _cost(
     L = len(W) - 1
     A = X
     for l in range(1, L):
-        A = _form(forms, problem.g[l])(W[l] @ A + b[l])
+        A = _form(forms, problem.network.g[l], W[l] @ A + b[l])
     Z = W[L] @ A + b[L]
-    total = (w * _form(forms, problem.loss)(Z, Y)).sum()
+    total = (w * _form(forms, problem.network.loss, Z, Y)).sum()
     penalty = sum((W[l] ** 2).sum() for l in range(1, L + 1))
     alpha = problem.alpha / problem.rows.w_unit
     return (total + alpha / 2.0 * penalty) / problem.rows.weight
 
 
-# For the class of an activation or a loss, a function of the instance that makes its form.
-_Forms = dict[type, Callable[[Any], Callable[..., Any]]]
+# For the class of an activation or a loss, a function of the instance and its arguments.
+_Forms = dict[type, Callable[..., Any]]
 
 
-def _form(forms: _Forms, part: Any) -> Callable[..., Any]:
-    make = forms.get(type(part))
-    if make is None:
+def _form(forms: _Forms, part: Any, *args: Any) -> Any:
+    form = forms.get(type(part))
+    if form is None:
         raise ValueError(
             f"method must be 'central' for {type(part).__name__}: no other method has a form of it."
         )
-    return make(part)
+    return form(part, *args)
 
 
 # Complex numbers: each function is analytic on both sides of Re z = 0 and chooses the side
@@ -454,17 +440,19 @@ def _form(forms: _Forms, part: Any) -> Callable[..., Any]:
 
 
 def _complex_step(problem: _Problem) -> _Reference:
-    rows, h = problem.rows, 1e-200
+    rows, ours, h = problem.rows, problem.network.parameters, 1e-200
     data = rows.X.T, rows.Y.T, rows.w
-    parameters = problem.parameters.like(problem.parameters.theta.astype(complex))
-    theta, slope = parameters.theta, np.empty_like(problem.parameters.theta)
+    parameters = ours.like(ours.theta.astype(complex))
+    theta, slope = parameters.theta, np.empty_like(ours.theta)
+
+    def cost() -> Any:
+        return _cost(problem, parameters.W, parameters.b, data, _COMPLEX)
+
     for i in range(len(theta)):
         theta[i] += 1j * h
-        J = _cost(problem, parameters.W, parameters.b, data, _COMPLEX)
-        slope[i] = J.imag / h
+        slope[i] = cost().imag / h
         theta[i] = theta[i].real
-    J = _cost(problem, parameters.W, parameters.b, data, _COMPLEX)
-    return _Reference(float(J.real), slope, np.zeros(len(theta), dtype=bool))
+    return _Reference(float(cost().real), slope, np.zeros(len(theta), dtype=bool))
 
 
 def _c_sigmoid(z: Any) -> Any:
@@ -476,12 +464,9 @@ def _c_softplus(z: Any) -> Any:
     return np.where(z.real > 0, z, 0.0) + np.log1p(np.exp(np.where(z.real > 0, -z, z)))
 
 
-def _c_elu(g: activations.Elu) -> Callable[..., Any]:
-    def form(z: Any) -> Any:
-        positive = z.real > 0
-        return g.c * np.where(positive, z, g.r * np.expm1(np.where(positive, 0.0, z)))
-
-    return form
+def _c_elu(g: activations.Elu, z: Any) -> Any:
+    positive = z.real > 0
+    return g.c * np.where(positive, z, g.r * np.expm1(np.where(positive, 0.0, z)))
 
 
 def _c_logsumexp(z: Any) -> Any:
@@ -489,30 +474,24 @@ def _c_logsumexp(z: Any) -> Any:
     return top + np.log(np.sum(np.exp(z - top), axis=0, keepdims=True))
 
 
-def _c_huber(loss: losses.Huber) -> Callable[..., Any]:
-    def form(Z: Any, Y: Any) -> Any:
-        r, d = Z - Y, loss.d
-        outside = d * (r * np.sign(r.real) - d / 2.0)
-        return np.where(np.abs(r.real) <= d, r**2 / 2.0, outside)
-
-    return form
+def _c_huber(loss: losses.Huber, Z: Any, Y: Any) -> Any:
+    r, d = Z - Y, loss.d
+    outside = d * (r * np.sign(r.real) - d / 2.0)
+    return np.where(np.abs(r.real) <= d, r**2 / 2.0, outside)
 
 
-def _c_quantile(loss: losses.Quantile) -> Callable[..., Any]:
-    def form(Z: Any, Y: Any) -> Any:
-        r, q = Z - Y, loss.column
-        return np.where(r.real > 0, (1.0 - q) * r, -q * r) * (r.real != 0)
-
-    return form
+def _c_quantile(loss: losses.Quantile, Z: Any, Y: Any) -> Any:
+    r, q = Z - Y, loss.column
+    return np.where(r.real > 0, (1.0 - q) * r, -q * r) * (r.real != 0)
 
 
-def _deviance(p: float, b: Callable[[Any, float], Any]) -> Callable[..., Any]:
-    """Return half a deviance of power p, from b(z, s) = (e^(s z) - 1) / s."""
+def _c_tweedie(loss: losses.Tweedie, Z: Any, Y: Any) -> Any:
+    """Return half a deviance of power p, from (e^(s z) - 1) / s."""
 
-    def form(Z: Any, Y: Any) -> Any:
-        return b(Z, 2.0 - p) - Y * b(Z, 1.0 - p) + _of_y(Y, p)
+    def power(s: float) -> Any:
+        return np.expm1(s * Z) / s if s else Z
 
-    return form
+    return power(2.0 - loss.p) - Y * power(1.0 - loss.p) + _of_y(Y, loss.p)
 
 
 def _of_y(Y: Any, p: float) -> Any:
@@ -525,28 +504,24 @@ def _of_y(Y: Any, p: float) -> Any:
     return Y ** (2.0 - p) / ((1.0 - p) * (2.0 - p)) - Y / (1.0 - p) + 1.0 / (2.0 - p)
 
 
-def _c_power(z: Any, s: float) -> Any:
-    return np.expm1(s * z) / s if s else z
-
-
 _COMPLEX: _Forms = {
-    activations.Identity: lambda g: lambda z: z,
-    activations.Logistic: lambda g: _c_sigmoid,
-    activations.Tanh: lambda g: np.tanh,
-    activations.Relu: lambda g: lambda z: np.where(z.real > 0, z, 0.0),
-    activations.LeakyRelu: lambda g: lambda z: np.where(z.real > 0, z, 0.01 * z),
+    activations.Identity: lambda g, z: z,
+    activations.Logistic: lambda g, z: _c_sigmoid(z),
+    activations.Tanh: lambda g, z: np.tanh(z),
+    activations.Relu: lambda g, z: np.where(z.real > 0, z, 0.0),
+    activations.LeakyRelu: lambda g, z: np.where(z.real > 0, z, 0.01 * z),
     activations.Elu: _c_elu,
-    activations.Softplus: lambda g: _c_softplus,
-    activations.Gelu: lambda g: lambda z: 0.5 * z * (1.0 + erf(z / np.sqrt(2.0))),
-    activations.Silu: lambda g: lambda z: z * _c_sigmoid(z),
-    activations.Mish: lambda g: lambda z: z * np.tanh(_c_softplus(z)),
-    losses.SquaredError: lambda loss: lambda Z, Y: (Z - Y) ** 2 / 2.0,
-    losses.BinaryCrossEntropy: lambda loss: lambda Z, Y: _c_softplus(Z) - Y * Z,
-    losses.CategoricalCrossEntropy: lambda loss: lambda Z, Y: Y * (_c_logsumexp(Z) - Z),
-    losses.Poisson: lambda loss: lambda Z, Y: xlogy(Y, Y) - Y + np.exp(Z) - Y * Z,
-    losses.Gamma: lambda loss: lambda Z, Y: Y * np.exp(-Z) + Z - np.log(Y) - 1.0,
-    losses.Tweedie: lambda loss: _deviance(loss.p, _c_power),
-    losses.AbsoluteError: lambda loss: lambda Z, Y: (Z - Y) * np.sign((Z - Y).real),
+    activations.Softplus: lambda g, z: _c_softplus(z),
+    activations.Gelu: lambda g, z: 0.5 * z * (1.0 + erf(z / np.sqrt(2.0))),
+    activations.Silu: lambda g, z: z * _c_sigmoid(z),
+    activations.Mish: lambda g, z: z * np.tanh(_c_softplus(z)),
+    losses.SquaredError: lambda loss, Z, Y: (Z - Y) ** 2 / 2.0,
+    losses.BinaryCrossEntropy: lambda loss, Z, Y: _c_softplus(Z) - Y * Z,
+    losses.CategoricalCrossEntropy: lambda loss, Z, Y: Y * (_c_logsumexp(Z) - Z),
+    losses.Poisson: lambda loss, Z, Y: xlogy(Y, Y) - Y + np.exp(Z) - Y * Z,
+    losses.Gamma: lambda loss, Z, Y: Y * np.exp(-Z) + Z - np.log(Y) - 1.0,
+    losses.Tweedie: _c_tweedie,
+    losses.AbsoluteError: lambda loss, Z, Y: (Z - Y) * np.sign((Z - Y).real),
     losses.Huber: _c_huber,
     losses.Quantile: _c_quantile,
 }
@@ -563,67 +538,51 @@ def _autograd(problem: _Problem) -> _Reference:
             "method='autograd' needs PyTorch, which is not installed: pip install torch."
         ) from error
 
-    def tensor(a: Any, requires_grad: bool = False) -> Any:
-        return torch.tensor(np.ascontiguousarray(a), requires_grad=requires_grad)
-
-    rows, parameters = problem.rows, problem.parameters
+    rows, parameters = problem.rows, problem.network.parameters
+    theta = torch.tensor(parameters.theta, requires_grad=True)
+    entries: Any = np.arange(len(theta))
+    numbers = parameters.like(entries)
     W, b = (
-        [None, *(tensor(a, requires_grad=True) for a in arrays[1:])]
-        for arrays in (parameters.W, parameters.b)
+        [None, *(theta[torch.tensor(of)] for of in arrays[1:])] for arrays in (numbers.W, numbers.b)
     )
-    data = tensor(rows.X.T), tensor(rows.Y.T), tensor(rows.w)
+    data = torch.tensor(rows.X.T), torch.tensor(rows.Y.T), torch.tensor(rows.w)
     J = _cost(problem, W, b, data, _torch_forms(torch))
     J.backward()
-    reference = parameters.like(np.empty_like(parameters.theta))
-    for l in range(1, len(W)):
-        reference.W[l][...], reference.b[l][...] = W[l].grad.numpy(), b[l].grad.numpy()
-    return _Reference(J.item(), reference.theta, np.zeros(len(reference.theta), dtype=bool))
+    return _Reference(J.item(), theta.grad.numpy(), np.zeros(len(theta), dtype=bool))
 
 
 def _torch_forms(torch: Any) -> _Forms:
     from skdnn.modules import ACTIVATIONS, activation
 
     F = torch.nn.functional
+    # Of a loss PyTorch is to return each term.
+    each = {"reduction": "none"}
 
-    def categorical(Z: Any, Y: Any) -> Any:
-        return F.cross_entropy(Z.T, Y.T, reduction="none")
+    def poisson(loss: losses.Poisson, Z: Any, Y: Any) -> Any:
+        return F.poisson_nll_loss(Z, Y, **each) + torch.xlogy(Y, Y) - Y
 
-    def binary(Z: Any, Y: Any) -> Any:
-        return F.binary_cross_entropy_with_logits(Z, Y, reduction="none")
+    def tweedie(loss: losses.Tweedie, Z: Any, Y: Any) -> Any:
+        def power(s: float) -> Any:
+            return (torch.exp(Z) ** s - 1.0) / s if s else Z
 
-    def poisson(Z: Any, Y: Any) -> Any:
-        return F.poisson_nll_loss(Z, Y, reduction="none") + torch.xlogy(Y, Y) - Y
+        return torch.tensor(_of_y(Y, loss.p)) + power(2.0 - loss.p) - Y * power(1.0 - loss.p)
 
-    def tweedie(loss: losses.Tweedie) -> Callable[..., Any]:
-        p = loss.p
-
-        def form(Z: Any, Y: Any) -> Any:
-            mean = torch.exp(Z)
-            of_y = torch.tensor(_of_y(Y, p))
-            return of_y + power(mean, 2.0 - p) - Y * power(mean, 1.0 - p)
-
-        return form
-
-    def power(mean: Any, s: float) -> Any:
-        return (mean**s - 1.0) / s if s else torch.log(mean)
-
-    def quantile(loss: losses.Quantile) -> Callable[..., Any]:
+    def quantile(loss: losses.Quantile, Z: Any, Y: Any) -> Any:
         q = torch.tensor(loss.column, dtype=torch.float64)
-        return lambda Z, Y: F.relu(Y - Z) * q + F.relu(Z - Y) * (1.0 - q)
-
-    def huber(loss: losses.Huber) -> Callable[..., Any]:
-        return lambda Z, Y: F.huber_loss(Z, Y, reduction="none", delta=loss.d)
+        return F.relu(Y - Z) * q + F.relu(Z - Y) * (1.0 - q)
 
     return {
-        **{kind: activation for kind in ACTIVATIONS},
-        losses.SquaredError: lambda loss: lambda Z, Y: F.mse_loss(Z, Y, reduction="none") / 2.0,
-        losses.BinaryCrossEntropy: lambda loss: binary,
-        losses.CategoricalCrossEntropy: lambda loss: categorical,
-        losses.Poisson: lambda loss: poisson,
-        losses.Gamma: lambda loss: lambda Z, Y: Y / torch.exp(Z) + Z - torch.log(Y) - 1.0,
-        losses.Tweedie: lambda loss: tweedie(loss),
-        losses.AbsoluteError: lambda loss: lambda Z, Y: F.l1_loss(Z, Y, reduction="none"),
-        losses.Huber: huber,
+        **{kind: lambda g, Z: activation(g)(Z) for kind in ACTIVATIONS},
+        losses.SquaredError: lambda loss, Z, Y: F.mse_loss(Z, Y, **each) / 2.0,
+        losses.BinaryCrossEntropy: lambda loss, Z, Y: F.binary_cross_entropy_with_logits(
+            Z, Y, **each
+        ),
+        losses.CategoricalCrossEntropy: lambda loss, Z, Y: F.cross_entropy(Z.T, Y.T, **each),
+        losses.Poisson: poisson,
+        losses.Gamma: lambda loss, Z, Y: Y / torch.exp(Z) + Z - torch.log(Y) - 1.0,
+        losses.Tweedie: tweedie,
+        losses.AbsoluteError: lambda loss, Z, Y: F.l1_loss(Z, Y, **each),
+        losses.Huber: lambda loss, Z, Y: F.huber_loss(Z, Y, **each, delta=loss.d),
         losses.Quantile: quantile,
     }
 
