@@ -16,7 +16,7 @@ import skdnn
 PACKAGE = Path(skdnn.__file__).parent
 CORE = sorted((PACKAGE / "core").glob("*.py"))
 SECTIONS = ["network", "losses", "activations"]  # by the names that users import
-OPTIONAL = ["matplotlib", "pandas", "polars", "torch"]
+OPTIONAL = ["matplotlib", "onnx", "onnxruntime", "pandas", "polars", "skl2onnx", "torch"]
 ESTIMATORS = ["DNNRegressor", "DNNBinaryClassifier", "DNNClassifier"]
 
 # Makes the optional libraries look as if they were not installed.
@@ -78,7 +78,7 @@ def test_runtime_dependencies_are_scikit_learn_and_its_own():
     assert needed == {"numpy", "scipy", "scikit-learn", "joblib", "threadpoolctl"}
 
 
-@pytest.mark.parametrize("extra", ["test", "plot", "docs", "dev"])
+@pytest.mark.parametrize("extra", ["test", "plot", "onnx", "docs", "dev"])
 def test_extra_is_provided(extra):
     assert extra in importlib.metadata.metadata("skdnn").get_all("Provides-Extra")
 
