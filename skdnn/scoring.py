@@ -15,6 +15,8 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import (
     brier_score_loss,
     check_scoring,
+    d2_brier_score,
+    d2_log_loss_score,
     log_loss,
     roc_auc_score,
     top_k_accuracy_score,
@@ -30,7 +32,10 @@ from skdnn.targets import Classes, Targets
 from skdnn.task import Task
 
 # Metrics that have to be told of the classes that are not in y.
-NEED_ALL_CLASSES = (log_loss, brier_score_loss, top_k_accuracy_score, roc_auc_score)
+NEED_ALL_CLASSES = (
+    *(brier_score_loss, d2_brier_score, d2_log_loss_score, log_loss),
+    *(roc_auc_score, top_k_accuracy_score),
+)
 
 
 def make_score(

@@ -74,7 +74,11 @@ RARE[0] = 2
 
 
 @pytest.mark.parametrize(
-    "scoring", ["neg_log_loss", "neg_brier_score", "top_k_accuracy", "roc_auc_ovo", "f1_macro"]
+    "scoring",
+    [
+        *("neg_log_loss", "neg_brier_score", "top_k_accuracy", "roc_auc_ovo", "f1_macro"),
+        *("d2_log_loss_score", "d2_brier_score"),
+    ],
 )
 @pytest.mark.parametrize("given", [False, True])
 def test_a_scorer_that_needs_every_class_knows_those_of_the_fit(scoring, given):
