@@ -189,6 +189,26 @@ def test_targets_beyond_the_type_of_X_are_refused():
         regressor().fit(X.astype(np.float32), 1e40 * y)
 
 
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+def test_targets_that_float32_cannot_tell_apart_are_warned_of(call):
+    with pytest.warns(UserWarning, match="Predictions are float32.*pass X as float64, or subtract"):
+        getattr(regressor(), call)(X.astype(np.float32), 1.7e9 + 10 * y)
+
+
+def test_targets_are_centred_in_their_own_type():
+    far, near = (regressor().fit(X.astype(np.float32), at + y) for at in (1e5, 0.0))
+    np.testing.assert_allclose(far.predict(X) - 1e5, near.predict(X), atol=0.02)
+
+
+def test_the_type_of_validation_rows_changes_no_loss():
+    target = 1.7e9 + 10 * y
+    losses = [
+        regressor().fit(X, target, X_val=X.astype(dtype), y_val=target).validation_loss_curve_
+        for dtype in (np.float32, np.float64)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
 def test_targets_whose_square_is_beyond_float64_are_refused():
     with pytest.raises(ValueError, match="y must not spread so far"):
         regressor().fit(X, 1e160 * y)

@@ -296,6 +296,20 @@ def test_clipping_leaves_a_shorter_step_alone():
     assert np.array_equal(first_step(), first_step(clip_norm=1e6))
 
 
+@pytest.mark.parametrize("largest", [1.0, 1e16, 1e18])
+def test_clipping_holds_for_a_gradient_whose_square_overflows(largest):
+    rows, target = (100 * X).astype(np.float32), largest * (9 + y)
+    start, stepped = (
+        weights_of(
+            regressor((), solver="gd", max_iter=1, clip_norm=0.25, learning_rate_init=rate).fit(
+                rows, target
+            )
+        )
+        for rate in (1e-30, 0.1)
+    )
+    assert np.linalg.norm(stepped - start) == pytest.approx(0.1 * 0.25, rel=1e-5)
+
+
 # What a solver cannot use
 
 USELESS = {
