@@ -71,7 +71,7 @@ def in_complex(model, X, of):
         A, p, L = X.T, network.parameters, len(network.parameters.W) - 1
         for l in range(1, L + 1):
             A = p.W[l] @ A + p.b[l]
-            A = A if l == L else _COMPLEX[type(network.g[l])](network.g[l])(A)
+            A = A if l == L else _COMPLEX[type(network.g[l])](network.g[l], A)
         raw.append(A)
     Z = np.mean(raw, axis=0)
     link = {"exp": np.exp, "logistic": paper.sigmoid, "softmax": paper.softmax}
