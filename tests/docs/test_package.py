@@ -78,7 +78,7 @@ def test_runtime_dependencies_are_scikit_learn_and_its_own():
     assert needed == {"numpy", "scipy", "scikit-learn", "joblib", "threadpoolctl"}
 
 
-@pytest.mark.parametrize("extra", ["test", "plot", "onnx", "docs", "dev"])
+@pytest.mark.parametrize("extra", ["test", "plot", "onnx", "compat", "docs", "dev"])
 def test_extra_is_provided(extra):
     assert extra in importlib.metadata.metadata("skdnn").get_all("Provides-Extra")
 

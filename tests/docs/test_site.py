@@ -16,7 +16,9 @@ from skdnn.fit.recipe import fit_network
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 # These have tests of their own, but for contributing.md, which shows classes to be pasted.
-TESTED_ELSEWHERE = {"paper.md", "requests.md", "contributing.md", "migration.md", "saving.md"}
+TESTED_ELSEWHERE = {
+    *("paper.md", "requests.md", "contributing.md", "migration.md", "saving.md", "with_others.md"),
+}
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"\d+\.\d+")
 WRITTEN = sorted(
