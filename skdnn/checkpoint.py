@@ -28,7 +28,7 @@ from skdnn.task import Task
 
 FORMAT = "skdnn checkpoint 2"
 # What may change between the runs of a script without making it another fit.
-IRRELEVANT = {"verbose", "n_jobs"}
+IRRELEVANT = {"verbose", "n_jobs", "client"}
 SHOWN = 200  # characters of a parameter's value in a message
 
 
@@ -350,14 +350,7 @@ def _identity(estimator: Any, task: Task, seed: int) -> dict[str, Any]:
     }
     if isinstance(estimator.random_state, np.random.RandomState):  # where it stands
         parameters["random_state"] = [f"RandomState that gave {seed}", ""]
-    names, rows = ("X", "y", "sample_weight"), (task.data, task.given)
-    data = {
-        name + suffix: None if part is None else _digest(getattr(part, attribute))
-        for part, suffix in zip(rows, ("", "_val"), strict=True)
-        for name, attribute in zip(names, ("X", "y", "sample_weight"), strict=True)
-    }
-    if task.pair is not None:
-        data["held-out rows"] = fingerprint(list(task.pair))
+    data = task.digests(digest)
     if task.earlier is not None:  # a warm start begins where the last fit ended
         parts = (task.earlier, task.inputs, task.targets)
         data["earlier fit"] = fingerprint([part.plain() for part in parts])
@@ -383,7 +376,7 @@ def _told(name: str, value: Any) -> list[str]:
         ) from error
 
 
-def _digest(array: Any) -> str | None:
+def digest(array: Any) -> str | None:
     """Return the digest of data, of integers whatever their width."""
     if array is None:
         return None

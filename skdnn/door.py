@@ -37,8 +37,8 @@ X_RULES: dict[str, Any] = {
 FOREIGN = {
     "cudf": "{}.to_pandas()",
     "cupy": "{}.get()",
-    "dask": "{}.compute()",
-    "dask_expr": "{}.compute()",
+    "dask": "{}.compute(), or fit it where it is with skdnn.dask",
+    "dask_expr": "{}.compute(), or fit it where it is with skdnn.dask",
     "jax": "numpy.asarray({})",
     "jaxlib": "numpy.asarray({})",
     "pyspark": "{}.toPandas()",
@@ -69,6 +69,9 @@ class Data:
         The columns' names.
     given : object
         X as the user gave it, if its columns have names, else X.
+    weight_unit : float or None
+        What the weights are divided by, where the rows are some of those that are read; None
+        for what brings the largest to [1/2, 1).
     """
 
     X: Any
@@ -76,13 +79,21 @@ class Data:
     sample_weight: Array | None
     names: NDArray[Any] | None
     given: Any
+    weight_unit: float | None = None
 
     @property
     def w(self) -> Array | None:
         """The weights in a unit in which the largest is in [1/2, 1): only ratios matter."""
         if self.sample_weight is None:
             return None
-        return self.sample_weight / power_of_two(self.sample_weight)
+        return self.sample_weight / self.unit
+
+    @property
+    def unit(self) -> float:
+        """What 1 of these weights is in the user's."""
+        if self.weight_unit is not None or self.sample_weight is None:
+            return self.weight_unit or 1.0
+        return power_of_two(self.sample_weight)
 
 
 def power_of_two(w: Array) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -30,9 +31,9 @@ from skdnn.door import (
     read_targets,
     warn_if_rounded,
 )
-from skdnn.fit.recipe import ProblemInMemory, Recipe, fit_networks
+from skdnn.fit.recipe import Recipe, fit_networks
 from skdnn.fit.training import Found, State
-from skdnn.fit.watch import Run, Stages, Watch, Watched
+from skdnn.fit.watch import Run, Stages, Watch
 from skdnn.holdout import Pair, read_split
 from skdnn.model import Decoder, Model
 from skdnn.parameters import (
@@ -230,13 +231,17 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             targets.check(given.y, "y_val")
         if earlier is not None:
             targets.check_complete(data.y)
-        task = Task.of(self, data, given, targets, model, earlier, pair)
-        n, n_rows = task.n, task.n_rows
-        settings = self._settings(n, n_rows, validates=given is not None)
-        if is_auto(self.precision) and task.inputs.loses_digits(data.X):
+        return self._follow(Task.of(self, data, given, targets, model, earlier, pair))
+
+    def _follow(self, task: Any) -> Self:
+        """Do with the rows of a task, wherever they are, what the parameters say."""
+        n, n_rows, validates = task.n, task.n_rows, task.given is not None
+        sizes = task.network.parameters.sizes
+        settings = self._settings(n, n_rows, validates, sizes=sizes)
+        if is_auto(self.precision) and task.loses_digits:
             settings = Settings(**{**vars(settings), "precision": None})
         recipe = Recipe.of(
-            settings, n, n_rows, len(task.spare), given is not None, data.X.dtype, task.parts
+            settings, n, n_rows, task.n_spare, validates, task.data.X.dtype, task.parts
         )
 
         def fitted(model: Model) -> Any:
@@ -247,12 +252,12 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         problem = task.problem(
             recipe, lambda numbers: make_score(self, task, settings.scoring, fitted, numbers)
         )
-        watched = Watched(data.given, data.y, data.sample_weight)
-        watch = Watch(self, watched, recipe.n_estimators, recipe.most_epochs)
+        watch = Watch(self, task.watched, recipe.n_estimators, recipe.most_epochs)
+        earlier = task.earlier
         seed, saved = watch.resume(task, self._draw_seed() if earlier is None else earlier.seed)
         recipe = replace(recipe, seed=seed)
 
-        def describe(found: list[Found], problem: ProblemInMemory | None = None) -> dict[str, Any]:
+        def describe(found: list[Found], problem: Any = None) -> dict[str, Any]:
             return self._attributes(task, found, recipe, problem)
 
         stages = [Stages(seed) for seed in recipe.seeds()]
@@ -308,9 +313,17 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         return self._renew_targets(model.targets, data, classes)
 
     def _settings(
-        self, n: int, n_rows: int, validates: bool = False, partial: bool = False
+        self,
+        n: int,
+        n_rows: int,
+        validates: bool = False,
+        partial: bool = False,
+        sizes: Sequence[int] = (),
     ) -> Settings:
-        """Return the parameters for n rows, n_rows of weight > 0, every "auto" resolved."""
+        """Return the parameters for n rows, n_rows of weight > 0, every "auto" resolved.
+
+        The sizes of the network decide nothing here.
+        """
         batch_size = 0 if isinstance(self.batch_size, str) else self.batch_size
         if self.solver in STOCHASTIC and batch_size > n:
             warnings.warn(
@@ -338,10 +351,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
 
     def _attributes(
         self,
-        task: Task,
+        task: Any,
         found: list[Found],
         recipe: Recipe,
-        problem: ProblemInMemory | None,
+        problem: Any,
         whole: bool = False,
     ) -> dict[str, Any]:
         """Return all attributes of an estimator that is fitted as far as was found.
@@ -382,7 +395,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             **recorded,
         }
 
-    def _shape(self, task: Task, names: NDArray[Any] | None) -> dict[str, Any]:
+    def _shape(self, task: Any, names: NDArray[Any] | None) -> dict[str, Any]:
         """Return the attributes that are there whatever was found."""
         sizes = task.network.parameters.sizes
         return {
@@ -680,7 +693,11 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
 
     def _learn_targets(self, data: Data, classes: ArrayLike | None) -> Targets:
         warn_if_rounded(data)
-        return Numbers.learn(data.y, data.w, self._loss(), self.scale_target)
+        return self._numbers(data, self.scale_target)
+
+    def _numbers(self, data: Data, scales: bool) -> Numbers:
+        """Return the targets of rows, in units of their own or scaled."""
+        return Numbers.learn(data.y, data.w, self._loss(), scales)
 
     def _renew_targets(self, targets: Targets, data: Data, classes: ArrayLike | None) -> Targets:
         assert isinstance(targets, Numbers)
@@ -689,7 +706,7 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
             check_stayed("quantile", now.levels or self.quantile, then.levels or "a single one")
         check_stayed("loss", loss_name(now), loss_name(then))
         targets.check(data.y)
-        return replace(targets, loss=now).relearnt(data.y, data.w)
+        return replace(targets, loss=now).relearnt(partial(self._numbers, data, scales=True))
 
     @explained
     def predict(self, X: Any) -> Array:

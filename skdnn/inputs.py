@@ -7,12 +7,12 @@ k rows, and is the same for a dense and a sparse X.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import issparse, vstack
 from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
@@ -155,9 +155,96 @@ def fit_inputs(X: Any, w: Array | None, method: str | None) -> Inputs:
     if method is None:
         return Inputs(X.dtype)
     statistics, clips = SCALERS[method]
-    center, scale = statistics(X, w)
-    scale = positive(scale.astype(X.dtype))  # which may have rounded to 0
-    return Inputs(X.dtype, center.astype(X.dtype), scale, clips, method)
+    return _settled(*statistics(X, w), X.dtype, clips, method)
+
+
+def _settled(center: Array, scale: Array, dtype: Any, clips: bool, method: str) -> Inputs:
+    """Return the change of coordinates in the type of X."""
+    scale = positive(scale.astype(dtype))  # which may have rounded to 0
+    return Inputs(dtype, center.astype(dtype), scale, clips, method)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the coordinates are learnt from, of some rows: those of several lots merge.
+
+    Attributes
+    ----------
+    weight : float
+        The rows' total weight.
+    low, high, mean, deviation : ndarray of shape (n_features,)
+        Of every column, over the rows of weight > 0.
+    sample : ndarray of shape (n_sampled, n_features)
+        Some of these rows, for what sums do not tell.
+    sample_weight : ndarray of shape (n_sampled,)
+        Their weights.
+    """
+
+    weight: float
+    low: Array
+    high: Array
+    mean: Array
+    deviation: Array
+    sample: Any
+    sample_weight: Array
+
+    @classmethod
+    def of(cls, X: Any, w: Array | None, n_sampled: int = 0, seed: int = 0) -> Self:
+        """Return that of rows and their weights; which of them are sampled a seed decides."""
+        n = X.shape[0]
+        ones = np.ones(n) if w is None else w
+        counted = np.flatnonzero(ones)
+        if len(counted) > n_sampled:
+            rng = np.random.default_rng(seed)
+            counted = np.sort(rng.choice(counted, n_sampled, replace=False))
+        weight = float(ones.sum(dtype=np.float64))
+        return cls(weight, *_described(X, w), X[counted], ones[counted])
+
+    @classmethod
+    def merged(cls, parts: Sequence[Self]) -> Self:
+        """Return that of all rows, from those of lots of them, added in the given order.
+
+        The moments are those of one pass over all rows but for rounding: of the lots' means
+        around a common centre, and of the deviations around the mean of all (Chan, Golub and
+        LeVeque, 1983, "Algorithms for computing the sample variance").
+        """
+        weight = sum(part.weight for part in parts)
+        shares = [part.weight / weight for part in parts]
+        first = parts[0].mean
+        mean = first + sum(p * (part.mean - first) for p, part in zip(shares, parts, strict=True))
+        away = [part.mean - mean for part in parts]
+        # Squares of what is very large or very little do not fit into float64.
+        spreads = [*np.abs(away), *(part.deviation for part in parts)]
+        unit = positive(np.max(spreads, axis=0))
+        square = sum(
+            p * ((part.deviation / unit) ** 2 + (a / unit) ** 2)
+            for p, part, a in zip(shares, parts, away, strict=True)
+        )
+        samples = [part.sample for part in parts]
+        return cls(
+            weight,
+            np.min([part.low for part in parts], axis=0),
+            np.max([part.high for part in parts], axis=0),
+            mean,
+            unit * np.sqrt(square),
+            vstack(samples, "csr") if issparse(samples[0]) else np.concatenate(samples),
+            np.concatenate([part.sample_weight for part in parts]),
+        )
+
+    def moments(self) -> tuple[Array, Array]:
+        """Return what the function `moments` does of all rows."""
+        constant = self.low == self.high
+        center = np.where(constant, self.low, self.mean)
+        return center, positive(np.where(constant, 0.0, self.deviation))
+
+    def inputs(self, method: str | None, dtype: Any) -> Inputs:
+        """Return what `fit_inputs` does of all rows: by moments, or quartiles of the sample."""
+        if method is None:
+            return Inputs(dtype)
+        statistics, clips = SCALERS[method]
+        by_moments = statistics is moments
+        found = self.moments() if by_moments else statistics(self.sample, self.sample_weight)
+        return _settled(*found, dtype, clips, method)
 
 
 def moments(X: Any, w: Array | None) -> tuple[Array, Array]:
@@ -165,6 +252,12 @@ def moments(X: Any, w: Array | None) -> tuple[Array, Array]:
 
     A deviation is 0 where a column is constant, over the rows of weight > 0.
     """
+    low, high, center, scale = _described(X, w)
+    return np.where(low == high, low, center), positive(np.where(low == high, 0.0, scale))
+
+
+def _described(X: Any, w: Array | None) -> tuple[Array, Array, Array, Array]:
+    """Return the least and largest entry, the mean and the deviation of every column."""
     low, high = extremes(X, w)
     center, scale = _centred_moments(X, w)
     # Squares of what is so large or so spread do not fit into float64: in other units they do.
@@ -176,8 +269,7 @@ def moments(X: Any, w: Array | None) -> tuple[Array, Array]:
         unit = 2.0 ** np.minimum(-exponent, 1000.0)
         part = X[:, odd].multiply(unit).tocsr() if issparse(X) else X[:, odd] * unit
         center[odd], scale[odd] = (a / unit for a in _centred_moments(part, w))
-    center = np.where(low == high, low, center)
-    return center, positive(np.where(low == high, 0.0, scale))
+    return low, high, center, scale
 
 
 def extremes(X: Any, w: Array | None) -> tuple[Array, Array]:

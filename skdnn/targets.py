@@ -21,7 +21,7 @@ from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES, BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from skdnn.core.network import Parameters
 from skdnn.door import about
-from skdnn.inputs import moments, positive
+from skdnn.inputs import Summary, moments, positive
 
 # Multiplies given weights of the rows of y by those of their classes.
 Weigh = Callable[[NDArray[Any], Array | None], Array | None]
@@ -142,32 +142,45 @@ class Numbers(Targets):
     def learn(cls, y: NDArray[Any], w: Array | None, loss: Loss, scales: bool) -> Self:
         """Learn the targets' centre and scale."""
         Y = y.reshape(len(y), -1)
-        n_outputs = len(loss.levels) or Y.shape[1]
         if not scales:
-            return cls(loss, n_outputs)
+            return cls(loss, len(loss.levels) or Y.shape[1])
         if loss.shifts:
             center, scale = moments(Y, w)
         else:
             scale = positive(np.average(Y, axis=0, weights=w))
             center = np.zeros_like(scale)
         counted = Y if w is None else Y[w > 0]
-        constant = counted.min(axis=0) == counted.max(axis=0)
+        return cls._settled(loss, center, scale, counted.min(axis=0), counted.max(axis=0))
+
+    @classmethod
+    def of(cls, summary: Summary, loss: Loss, scales: bool) -> Self:
+        """Return what `learn` does of all rows, from the summary of their y."""
+        if not scales:
+            return cls(loss, len(loss.levels) or len(summary.mean))
+        center, scale = summary.moments()
+        if not loss.shifts:
+            center, scale = np.zeros_like(scale), positive(summary.mean)
+        return cls._settled(loss, center, scale, summary.low, summary.high)
+
+    @classmethod
+    def _settled(cls, loss: Loss, center: Array, scale: Array, low: Array, high: Array) -> Self:
+        constant = low == high
         if loss.shifts:
-            center, scale = np.where(constant, counted[0], center), np.where(constant, 1.0, scale)
+            center, scale = np.where(constant, low, center), np.where(constant, 1.0, scale)
         else:
-            scale = np.where(constant, counted[0], scale)
+            scale = np.where(constant, low, scale)
         if not np.all(np.isfinite(scale**loss.degree)):
             raise ValueError(
                 f"y must not spread so far that its loss is beyond float64; it has a deviation of"
                 f" {scale.max():.3g}. Divide y by a constant."
             )
-        return cls(loss, n_outputs, center, scale, constant)
+        return cls(loss, len(loss.levels) or len(center), center, scale, constant)
 
-    def relearnt(self, y: NDArray[Any], w: Array | None) -> Numbers:
+    def relearnt(self, learn: Callable[[], Numbers]) -> Numbers:
         """Return these targets with a scale for those that are constant no longer."""
         if self.constant is None or not self.constant.any():
             return self
-        new: Any = self.learn(y, w, self.loss, scales=True)
+        new: Any = learn()
         was: Any = self
         still = self.constant & new.constant
         varies = self.constant & ~still

@@ -15,11 +15,13 @@ from sklearn.utils import gen_batches
 from skdnn.core.activations import Array
 from skdnn.core.network import Network, Parameters
 from skdnn.door import Data, power_of_two
+from skdnn.fingerprint import fingerprint
 from skdnn.fit.judge import Score
 from skdnn.fit.objective import CHUNK, Objective
 from skdnn.fit.recipe import ProblemInMemory, Recipe
 from skdnn.fit.rows import Batches, Rows, stacked
 from skdnn.fit.training import Found, Plan, State
+from skdnn.fit.watch import Watched
 from skdnn.holdout import Pair
 from skdnn.inputs import Inputs, fit_inputs
 from skdnn.model import Model
@@ -51,6 +53,9 @@ class Task:
         The numbers of the rows to search on and to hold out, if the user has chosen them.
     joins : bool
         Whether the rows to validate on are trained on at last.
+    unit : float or None
+        What weights are divided by, where the rows are some of those that are trained on;
+        None for what brings the largest to [1/2, 1).
     """
 
     data: Data
@@ -62,6 +67,7 @@ class Task:
     earlier: State | None
     pair: Pair | None = None
     joins: bool = False
+    unit: float | None = None
 
     @classmethod
     def of(
@@ -77,12 +83,12 @@ class Task:
         """Learn the coordinates of the rows, or take those of the model to go on from."""
         sizes = (data.X.shape[1], *hidden_sizes(estimator), targets.n_outputs)
         dtype = data.X.dtype if model is None else model.inputs.dtype
-        network = _blank(sizes, dtype, activation_names(estimator), targets)
+        network = blank(sizes, dtype, activation_names(estimator), targets)
         if model is None:
             inputs = fit_inputs(data.X, data.w, estimator.scale_inputs)
         else:
             inputs = model.inputs
-            _check_same(estimator, network, model)
+            check_same(estimator, network, model)
         class_weight = getattr(estimator, "class_weight", None)
         weigh = targets.weigher(class_weight, data.y, data.w)
         joins = given is not None and estimator.refit is True and stops_early(estimator)
@@ -98,6 +104,33 @@ class Task:
     def n_rows(self) -> int:
         """How many of them have a weight > 0."""
         return len(self.counted) + (self._n_given if self.joins else 0)
+
+    @property
+    def n_spare(self) -> int:
+        """The number of those that may be held out."""
+        return len(self.spare)
+
+    @property
+    def loses_digits(self) -> bool:
+        """Whether float32 is too coarse to train in."""
+        return self.inputs.loses_digits(self.data.X)
+
+    @property
+    def watched(self) -> Watched:
+        """What callbacks are told of the rows."""
+        return Watched(self.data.given, self.data.y, self.data.sample_weight)
+
+    def digests(self, digest: Callable[[Any], str | None]) -> dict[str, Any]:
+        """Return the digests of what was given to `fit`, by name."""
+        names, rows = ("X", "y", "sample_weight"), (self.data, self.given)
+        found = {
+            name + suffix: None if part is None else digest(getattr(part, name))
+            for part, suffix in zip(rows, ("", "_val"), strict=True)
+            for name in names
+        }
+        if self.pair is not None:
+            found["held-out rows"] = fingerprint(list(self.pair))
+        return found
 
     @cached_property
     def counted(self) -> NDArray[np.intp]:
@@ -191,12 +224,11 @@ class Task:
         w = self.weigh(data.y, data.w)
         if w is None:
             return None, 1.0
-        if not w.any():
+        if not w.any() and self.unit is None:
             name = "X" if data is self.data else "X_val"
             raise ValueError(f"class_weight must be > 0 for some class that {name} has rows of.")
-        unit = power_of_two(w)
-        given = 1.0 if data.sample_weight is None else power_of_two(data.sample_weight)
-        return without_traces(w / unit), unit * given
+        unit = self.unit or power_of_two(w)
+        return without_traces(w / unit), unit * data.unit
 
     def problem(
         self, recipe: Recipe, score: Callable[[NDArray[Any] | None], Score | None] | None = None
@@ -204,10 +236,10 @@ class Task:
         """Return what the recipe is to be applied to."""
         dtype = np.dtype(recipe.precision)
         rows = self.all_rows(dtype)
-        _check_penalty(recipe.settings.alpha, rows)
+        check_penalty(recipe.settings.alpha, rows.weight * rows.w_unit)
         return ProblemInMemory(
             rows=rows,
-            network=_blank(
+            network=blank(
                 self.network.parameters.sizes, dtype, self.network.activations, self.targets
             ),
             unit=self.targets.unit,
@@ -221,20 +253,8 @@ class Task:
         )
 
     def model(self, found: list[Found]) -> Model:
-        """Return what predicts.
-
-        Its weights are the state's own where nothing lies between: no average, no calibration
-        and no other type. There is one owner then, for a warm start too.
-        """
-        networks = [
-            self.network.with_theta(
-                self.targets.settled(one.parameters()).theta.astype(
-                    self.inputs.dtype, copy=one.state.average is not None
-                )
-            )
-            for one in found
-        ]
-        return Model(self.inputs, networks, self.targets)
+        """Return what predicts."""
+        return predictor(self.inputs, self.network, self.targets, found)
 
     def losses(
         self, model: Model, found: list[Found], recipe: Recipe, problem: ProblemInMemory
@@ -270,17 +290,34 @@ class Task:
         return _loss_of_mean(whole, model, X), each
 
 
+def predictor(inputs: Inputs, network: Network, targets: Targets, found: list[Found]) -> Model:
+    """Return what predicts.
+
+    Its weights are the state's own where nothing lies between: no average, no calibration
+    and no other type. There is one owner then, for a warm start too.
+    """
+    networks = [
+        network.with_theta(
+            targets.settled(one.parameters()).theta.astype(
+                inputs.dtype, copy=one.state.average is not None
+            )
+        )
+        for one in found
+    ]
+    return Model(inputs, networks, targets)
+
+
 def without_traces(w: Array) -> Array:
     """Return weights, of which the largest is about 1, with 0 for what no float32 could add."""
     return np.where(w < 1e-30, 0.0, w)
 
 
-def _check_penalty(alpha: float, rows: Rows) -> None:
+def check_penalty(alpha: float, weight: float) -> None:
     """Refuse weights so little that beside them the L2 term is beyond float32."""
-    if alpha > 1e30 * rows.weight * rows.w_unit:
+    if alpha > 1e30 * weight:
         raise ValueError(
             f"alpha={alpha!r} is divided by the total weight of the rows, which must not be next"
-            f" to nothing: it is {rows.weight * rows.w_unit:.3g}. Multiply sample_weight, or set"
+            f" to nothing: it is {weight:.3g}. Multiply sample_weight, or set"
             " alpha=0."
         )
 
@@ -305,7 +342,7 @@ def _blot_out(absent: NDArray[np.intp], X: Any) -> None:
         X[absent] = 0.0
 
 
-def _blank(
+def blank(
     sizes: Sequence[int], dtype: Any, activations: Sequence[str], targets: Targets
 ) -> Network:
     """Return a network without weights: all of them are one number in memory."""
@@ -327,7 +364,7 @@ def _loss_of_mean(objective: Objective, model: Model, X: Any) -> float:
     return objective.reported(total, float(np.mean(penalties)))
 
 
-def _check_same(estimator: Any, network: Network, model: Model) -> None:
+def check_same(estimator: Any, network: Network, model: Model) -> None:
     """Refuse to go on from a model of another kind than the parameters ask for."""
     old, targets = model.networks[0], model.targets
     now_and_then = {

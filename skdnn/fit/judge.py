@@ -45,6 +45,8 @@ class Judge:
         Returns what is to be maximised; minus the loss by default.
     calibrates : bool, default=False
         Whether the default score is taken at the best factor of the raw outputs.
+    weight : float, optional
+        That of all held-out rows, if these are a part of them; their own by default.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class Judge:
         unit: Any,
         score: Score | None = None,
         calibrates: bool = False,
+        weight: float | None = None,
     ) -> None:
+        self.weight = rows.weight if weight is None else weight
         self.rows, self.loss, self.score, self.calibrates = rows, network.loss, score, calibrates
         self.objective = Objective(Batches(rows), network, 0.0, CHUNK, unit=unit, trains=False)
         m, dtype = network.parameters.sizes[-1], network.parameters.theta.dtype
@@ -63,21 +67,25 @@ class Judge:
 
     def __call__(self, parameters: Parameters) -> Verdict:
         """Return the mean loss of the rows, and their score: nan if that is not finite."""
-        loss = self.objective.value(parameters, self.Z)
+        loss = self._look(parameters)
         if not np.isfinite(loss.J):
             return Verdict(loss, np.nan, np.nan)
         if self.score is None and not self.calibrates:
             return Verdict(loss, -loss.J, -loss.reported)
         if self.score is None:
-            score = -self._loss_at(self._best_factor())
+            score = -self.loss_at(self._best_factor())
         else:
             score = self.score(parameters, self.Z)
         return Verdict(loss, score, score)
 
     def factor(self, parameters: Parameters) -> float:
         """Return the factor of the raw outputs, from 0.1 to 1, that the rows ask for."""
-        self.objective.value(parameters, self.Z)
+        self._look(parameters)
         return self._best_factor()
+
+    def _look(self, parameters: Parameters) -> Cost:
+        """Find the raw outputs of the rows, and return their mean loss."""
+        return self.objective.value(parameters, self.Z)
 
     def _best_factor(self) -> float:
         """Return the factor that minimises the loss, which is convex in it.
@@ -85,23 +93,25 @@ class Judge:
         Larger ones than 1 would make the network surer than it has shown itself to be.
         """
         least, most = 0.1, 1.0
-        if self._slope_at(most) <= 0.0:
+        if self.slope_at(most) <= 0.0:
             return most
-        if self._slope_at(least) >= 0.0:
+        if self.slope_at(least) >= 0.0:
             return least
-        return float(scipy.optimize.brentq(self._slope_at, least, most, xtol=0.005))
+        return float(scipy.optimize.brentq(self.slope_at, least, most, xtol=0.005))
 
-    def _loss_at(self, factor: float) -> float:
+    def loss_at(self, factor: float) -> float:
+        """Return the mean loss at a factor of the raw outputs."""
         total = 0.0
         for _, Y, w, memory in self._scaled(factor):
             total += self.loss.value(memory[0], memory[1], Y, w, memory[2:])
-        return total / self.rows.weight
+        return total / self.weight
 
-    def _slope_at(self, factor: float) -> float:
+    def slope_at(self, factor: float) -> float:
+        """Return its derivative."""
         slope = 0.0
         for Z, Y, w, memory in self._scaled(factor):
             A, dZ = memory[1], memory[2]
-            self.loss.gradient(A, Y, w, self.rows.weight, out=dZ)
+            self.loss.gradient(A, Y, w, self.weight, out=dZ)
             slope += float(np.vdot(dZ, Z))
         return slope
 

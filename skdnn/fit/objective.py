@@ -186,6 +186,10 @@ class Objective(Criterion):
 
         The raw outputs are written to Z, of shape (m, n), if it is given.
         """
+        return self.cost(self.total(parameters, Z), parameters)
+
+    def total(self, parameters: Parameters, Z: Array | None = None) -> Any:
+        """Return sum w_k L_k as `value` has it; of several targets that is one for each."""
         total: Any = 0.0
         for start in range(0, self.n, self._judging.N):
             part = slice(start, min(start + self._judging.N, self.n))
@@ -195,7 +199,7 @@ class Objective(Criterion):
             total += self.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work, self.splits)
             if Z is not None:
                 Z[:, part] = at.Z[at.L]
-        return self.cost(total, parameters)
+        return total
 
     @cached_property
     def _judging(self) -> Workspace:
@@ -258,13 +262,15 @@ class Objective(Criterion):
         batch: slice,
         rng: np.random.Generator | None = None,
         keeps_outputs: bool = False,
+        N: float | None = None,
     ) -> Any:
         """Write the gradient of J on a batch of `rows` to `gradient`; return sum w_k L_k.
 
-        The batch B stands for all n rows: its losses are divided by W |B| / n. With
-        `keeps_outputs` the loss is not summed yet, and 0 is returned.
+        The batch B stands for all n rows: its losses are divided by W |B| / n, or by N, where
+        it is a part of a larger one. With `keeps_outputs` the loss is not summed yet, and 0 is
+        returned.
         """
-        N = self.weight * (batch.stop - batch.start) / self.n
+        N = self.weight * (batch.stop - batch.start) / self.n if N is None else N
         target = self.gradient
         total: Any = 0.0
         for at, part in self._parts(batch.start, batch.stop, keeps_outputs):

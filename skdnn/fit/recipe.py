@@ -491,12 +491,13 @@ def batch_rows(n: int) -> int:
     return ceil(n / ceil(n / most))
 
 
-def n_epochs(n: int) -> int:
+def n_epochs(n: int, batch_size: int | None = None) -> int:
     """Return the epochs of 3,000 steps, from 16 up to 60 epochs or 750 steps.
 
-    A full batch has 200: Adam, near a perfect fit, blows up what was rounded differently.
+    The batches are those of `batch_rows` by default. A full batch has 200: Adam, near a perfect
+    fit, blows up what was rounded differently.
     """
-    steps = ceil(n / batch_rows(n))
+    steps = ceil(n / (batch_size or batch_rows(n)))
     return 200 if steps == 1 else min(max(ceil(3000 / steps), 16), max(60, ceil(750 / steps)))
 
 

@@ -12,13 +12,26 @@ from skdnn.core.activations import Array
 from skdnn.core.memory import Pass
 
 
+def aligned(array: Any) -> Any:
+    """Return an array that begins where its type may.
+
+    One that came through a socket may not: NumPy then leaves BLAS aside, and rounds otherwise.
+    """
+    return np.require(array, requirements="A") if isinstance(array, np.ndarray) else array
+
+
+def as_it_is(X: Any) -> Any:
+    """Return X."""
+    return X
+
+
 class Rows:
     """Training rows as the network reads them.
 
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n, n[0])
-        Inputs.
+        Inputs; None for the part of X1 that they are.
     Y : ndarray of shape (n, m), or int ndarray of shape (n,)
         Targets; integers are labels and stand for rows of `table`.
     w : ndarray of shape (n,) or (n, m), or None
@@ -44,8 +57,9 @@ class Rows:
         X1: Array | None = None,
         origin: Array | None = None,
         w_unit: float = 1.0,
-        prepare: Callable[[Any], Any] = lambda X: X,
+        prepare: Callable[[Any], Any] = as_it_is,
     ) -> None:
+        X = X1[:, 1:] if X is None and X1 is not None else X
         self.X, self.Y, self.w, self.table = X, Y, w, table
         self.X1, self.origin, self.w_unit, self.prepare = X1, origin, w_unit, prepare
         self.weight = total_weight(w, len(Y))
@@ -55,6 +69,12 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.Y)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # X is a view of X1, which a pickle would make a copy of.
+        X = self.X if self.X1 is None else None
+        about = self.table, self.X1, self.origin, self.w_unit, self.prepare
+        return _restored, (X, self.Y, self.w, *about)
 
     @property
     def dtype(self) -> Any:
@@ -214,3 +234,7 @@ def total_weight(w: Array | None, n: int) -> float:
     if w is None:
         return float(n)
     return float(np.sum(w, dtype=np.float64)) / (1 if w.ndim == 1 else w.shape[1])
+
+
+def _restored(*given: Any) -> Rows:
+    return Rows(*map(aligned, given))

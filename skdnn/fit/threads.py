@@ -48,6 +48,13 @@ def one_thread_if_small(sizes: Sequence[int], N: int) -> Iterator[None]:
     if max(2.0 * N * n * n_prev for n_prev, n in pairwise(sizes)) >= LARGE_PRODUCT:
         yield
         return
+    with one_thread():
+        yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread in the body."""
     _enter()
     try:
         yield

@@ -1,0 +1,599 @@
+"""The three estimators on dask arrays and dataframes, larger than one machine's memory.
+
+``from skdnn.dask import DaskDNNRegressor``; the extra ``skdnn[dask]`` has what it needs. The
+fit is that of :mod:`skdnn`: parameters, optimiser and the decision when to stop are in the
+process that calls `fit`. The rows are in shards, which a `dask.distributed` cluster holds as
+futures with their lineage, so that what dies with a worker is made anew; without a client they
+are in this process.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from copy import copy, deepcopy
+from dataclasses import fields
+from math import ceil
+from typing import Any, NoReturn, Self
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import distributed
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.validation import _get_feature_names, check_is_fitted
+
+import skdnn
+from skdnn.core.network import Parameters
+from skdnn.door import check_together
+from skdnn.estimators import BaseDNN
+from skdnn.fit.recipe import n_epochs
+from skdnn.fit.rows import aligned
+from skdnn.fit.shards import Here
+from skdnn.fit.watch import Watched
+from skdnn.inputs import Summary
+from skdnn.parameters import (
+    COUNT,
+    Names,
+    Settings,
+    check,
+    estimator,
+    explained,
+    group,
+    invalid,
+    is_share,
+    param,
+)
+from skdnn.shards import TaskInShards, in_partition, read_lot, read_part
+from skdnn.targets import Numbers
+
+__all__ = ["DaskDNNBinaryClassifier", "DaskDNNClassifier", "DaskDNNRegressor"]
+
+# A step costs some 50 ms beside its arithmetic, whose 4e10 operations take a core about a second.
+WORK = 4e10
+LEAST_ROWS, LEAST_STEPS = 4096, 64  # in a batch; in an epoch that has more rows than a batch
+
+
+class Cluster:
+    """An engine whose handles are futures on the workers of a cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of the cluster.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def load(self, parts: list[Any]) -> list[Any]:
+        """Return the handles of delayed values; what they are made of is known to the cluster."""
+        return self.client.compute(parts)
+
+    def share(self, value: Any) -> Any:
+        """Bring a value to the cluster as the result of a task, which can be run again.
+
+        What is scattered is lost with the worker that holds it.
+        """
+        with warnings.catch_warnings():  # of parameters of more than 10 MB
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            return self.client.submit(itself, value, pure=False)
+
+    def map(self, function: Callable[..., Any], *lists: Sequence[Any]) -> list[Any]:
+        """Call a function with the entries of lists, on the workers that have most of them."""
+        return self.client.map(function, *lists, pure=False, retries=2)
+
+    def gather(self, handles: Sequence[Any]) -> list[Any]:
+        """Return what is held."""
+        return self.client.gather(list(handles))
+
+
+class InProcess(Here):
+    """The engine of shards in this process."""
+
+    def load(self, parts: list[Any]) -> list[Any]:
+        """Return delayed values."""
+        return list(dask.compute(*parts, scheduler="threads"))
+
+
+def itself(value: Any) -> Any:
+    """Return the value."""
+    return value
+
+
+# --------------------------------------------------------------------------- collections of dask
+
+
+def columns_of(X: Any) -> list[Any] | int:
+    """Return the names of a collection's columns, or their number if they have none."""
+    if isinstance(X, dd.DataFrame):
+        names = _get_feature_names(X._meta)
+        return len(X.columns) if names is None else list(names)
+    if not isinstance(X, da.Array):
+        raise TypeError(
+            f"X must be a dask array or dataframe; got a {type(X).__name__}. Rows in memory are"
+            " for the estimators of skdnn, or for dask.array.from_array."
+        )
+    if X.ndim != 2:
+        raise ValueError(f"X must have 2 dimensions; got a dask array of {X.ndim}.")
+    return int(X.shape[1])
+
+
+def partitions_of(given: Any, name: str, X: Any) -> list[Any]:
+    """Return the partitions of a collection as delayed values, cut as those of X are."""
+    if isinstance(given, dd.DataFrame | dd.Series):
+        return list(given.to_delayed())
+    chunks = X.chunks[0] if isinstance(X, da.Array) else (np.nan,) * X.npartitions
+    unknown = bool(np.isnan(np.sum(chunks)))
+    if not isinstance(given, da.Array):
+        if dask.is_dask_collection(given) or unknown:
+            raise TypeError(
+                f"{name} must be an array, a series or a dataframe of dask; got a"
+                f" {type(given).__name__}."
+            )
+        given = da.from_array(np.asarray(given))
+    given = given.rechunk({axis: -1 for axis in range(1, given.ndim)})
+    if not unknown and not np.isnan(given.shape[0]):
+        if given.shape[0] != X.shape[0]:
+            raise ValueError(
+                f"{name} must have the {X.shape[0]} rows of X; it has {given.shape[0]}."
+            )
+        given = given.rechunk({0: chunks})
+    return list(given.to_delayed().ravel())
+
+
+def together(X: Any, y: Any, w: Any, suffix: str = "") -> list[tuple[Any, Any, Any]]:
+    """Return the partitions of X, y and weights, delayed, side by side."""
+    if y is None:
+        raise ValueError(f"y{suffix} must be passed; it is None.")
+    x = partitions_of(X, f"X{suffix}", X)
+    beside = []
+    for given, name in ((y, f"y{suffix}"), (w, f"sample_weight{suffix}")):
+        parts = [None] * len(x) if given is None else partitions_of(given, name, X)
+        if len(parts) != len(x):
+            raise ValueError(
+                f"{name} must have as many partitions as X{suffix}, {len(x)}; it has"
+                f" {len(parts)}. Of arrays compute_chunk_sizes() lets them be cut alike."
+            )
+        beside.append(parts)
+    return list(zip(x, *beside, strict=True))
+
+
+class WatchedWhole(Watched):
+    """Collections of dask as callbacks are given them: all rows, whichever are trained on."""
+
+    def of(self, numbers: Any) -> dict[str, Any]:
+        """Return all rows."""
+        return super().of(None)
+
+
+# -------------------------------------------------------------------------------- the estimators
+
+
+def batch_rows(n: int, n_parameters: int) -> int:
+    """Return the rows of a batch that is worth a step on a cluster.
+
+    Its arithmetic, 6 operations a row and parameter, is that of a second on a core, unless an
+    epoch would have fewer than 64 steps; 4,096 rows are always worth one.
+    """
+    worth = ceil(WORK / (6 * n_parameters))
+    return min(n, max(LEAST_ROWS, min(worth, n // LEAST_STEPS)))
+
+
+@group
+class OnCluster:
+    """What the estimators on a cluster have besides."""
+
+    client: Any = param(
+        default=None,
+        rule=[None, HasMethods(["submit", "map", "gather", "compute"])],
+        doc="""distributed.Client or None
+        Of the cluster to fit on; None is the client that is there, or, without any, this process.
+        It does not change what is found.""",
+    )
+    n_shards: int | None = param(
+        default=None,
+        rule=[None, COUNT],
+        doc="""int or None
+        Into how many shards to cut the rows; None is one for each partition that has rows. Each
+        step asks each shard for its part of the batch, so that it decides in what order
+        gradients are added, and how many tasks there are in a step.""",
+    )
+    batch_size: int | str = param(
+        default="cluster",
+        plain="auto",
+        rule=[Names({"auto", "sqrt", "cluster"}), COUNT],
+        doc="""int, 'auto', 'sqrt' or 'cluster'
+        Rows in a batch of 'sgd' and 'adam', over all shards. 'cluster' takes so many that their
+        arithmetic is worth the 50 ms that a step costs besides: 7e9 by the number of parameters,
+        at most a 64th of the rows, and at least 4,096. 'sqrt' makes equal ones of at most 64 or
+        about sqrt(n_samples) rows.""",
+        auto=None,
+    )
+
+
+class _DaskDNN(BaseDNN, OnCluster):
+    """What the three estimators on a cluster share: the rows are collections of dask."""
+
+    _local: type[Any]  # the ordinary estimator
+
+    @explained
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : dask array or dataframe of shape (n_samples, n_features)
+            Inputs. Each partition is read on the worker that has it.
+        y : dask array, series or dataframe of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, or class labels of any type, in the partitions of X.
+        sample_weight : dask array or series of shape (n_samples,), optional
+            Weights >= 0, not all 0; a weight of k counts as k rows.
+        X_val, y_val, sample_weight_val : collections of dask, optional
+            Rows to validate on, in the place of `validation_fraction` of those of every shard.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If X is not a collection of dask.
+        ValueError
+            If a parameter or the data are unfit, or if the fit diverges; it says in which
+            partition. What was fitted before is then kept.
+        """
+        check_together(X_val, y_val, sample_weight_val)
+        check(self, validates=X_val is not None)
+        self._check_held_out(X_val)
+        model, earlier = self._go_on_from() if self.warm_start else (None, None)
+        engine, local = self._engine(), self._unfitted()
+        columns = columns_of(X)
+        if model is not None:
+            names = self._feature_names
+            columns = self.n_features_in_ if names is None else list(names)
+
+        def read(X: Any, y: Any, w: Any, suffix: str = "") -> Any:
+            reader = dask.delayed(read_part, pure=False)
+            known = dask.delayed(local, traverse=False), suffix, columns
+            given = enumerate(together(X, y, w, suffix))
+            parts = engine.load([reader(known[0], i, *known[1:], *part) for i, part in given])
+            watched = WatchedWhole(X, y, w)
+            return read_lot(engine, local, parts, watched, columns, self.n_shards, suffix)
+
+        with np.errstate(all="ignore"):
+            lot = read(X, y, sample_weight)
+            given = None if X_val is None else read(X_val, y_val, sample_weight_val, "_val")
+            targets = self._targets(lot.whole, model)
+            targets.check(lot.whole.y)
+            if given is not None:
+                targets.check(given.whole.y, "y_val")
+            if earlier is not None:
+                targets.check_complete(lot.whole.y)
+            return self._follow(TaskInShards(self, engine, lot, given, targets, model, earlier))
+
+    def _check_held_out(self, X_val: Any) -> None:
+        """Refuse what asks for rows by number, or for two lots of them as one."""
+        if not is_share(self.validation_fraction):
+            raise invalid(self, "validation_fraction", "a share of the rows on a cluster")
+        if X_val is not None and self.refit is True:
+            raise invalid(self, "refit", "'auto' or False beside X_val on a cluster")
+
+    def _engine(self) -> Any:
+        """Return where the shards are to be: with the client, or here."""
+        if self.client is not None:
+            return Cluster(self.client)
+        try:
+            return Cluster(distributed.get_client())
+        except ValueError:
+            return InProcess()
+
+    def _unfitted(self) -> Any:
+        """Return an ordinary estimator of the same parameters."""
+        names = {field.name for field in fields(self._local)}
+        params = self.get_params(deep=False)
+        if params["batch_size"] == "cluster":
+            del params["batch_size"]
+        return self._local(**{name: params[name] for name in names & set(params)})
+
+    def to_local(self) -> Any:
+        """Return the ordinary estimator: fitted if this one is, and independent of it.
+
+        Returns
+        -------
+        DNNRegressor, DNNBinaryClassifier or DNNClassifier
+            Of the same parameters; `batch_size` 'cluster' becomes its own default.
+        """
+        local, params = self._unfitted(), self.get_params(deep=False)
+        kept = {name: value for name, value in self.__getstate__().items() if name not in params}
+        local.__setstate__(deepcopy(kept))
+        return local
+
+    def _settings(
+        self,
+        n: int,
+        n_rows: int,
+        validates: bool = False,
+        partial: bool = False,
+        sizes: Sequence[int] = (),
+    ) -> Settings:
+        values = vars(super()._settings(n, n_rows, validates, partial)).copy()
+        del values["client"]
+        if values["solver"] != "lbfgs" and values["early_stopping"] and values["scoring"] != "loss":
+            raise invalid(self, "scoring", "'auto' or 'loss': a cluster judges by the loss")
+        if values["batch_size"] == "cluster":
+            values["batch_size"] = batch_rows(n, Parameters.count(sizes))
+        if not values["keeps_max_iter"] and isinstance(values["batch_size"], int):
+            values["max_iter"] = n_epochs(n, values["batch_size"])
+        return Settings(**values)
+
+    def _can_partial_fit(self) -> NoReturn:
+        raise AttributeError(
+            f"partial_fit is of {self._local.__name__}, which to_local() returns: a chunk is in"
+            " memory."
+        )
+
+    def __sklearn_clone__(self) -> Self:
+        """Return an unfitted estimator on the same cluster: a client has no copy."""
+        without = copy(self)
+        without.client = None
+        new = super(_DaskDNN, without).__sklearn_clone__()
+        new.client = self.client
+        return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is kept in a file: all but the client."""
+        return {**super().__getstate__(), "client": None}
+
+    # Prediction
+
+    def predict(self, X: Any) -> Any:
+        """Predict the targets, or the class, of every row of X.
+
+        Parameters
+        ----------
+        X : dask array or dataframe, or rows in memory, of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        dask array of shape (n_samples,) or (n_samples, n_outputs)
+            Nothing is computed yet; an ndarray of rows in memory.
+        """
+        return self._of_partitions("predict", X)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy of a classifier, or a regressor's R^2, of rows where they are.
+
+        Parameters
+        ----------
+        X : dask array or dataframe, or rows in memory, of shape (n_samples, n_features)
+            Inputs.
+        y : collection of dask, or in memory, of shape (n_samples,) or (n_samples, n_outputs)
+            True targets or labels.
+        sample_weight : collection of dask, or in memory, of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        float
+        """
+        if not dask.is_dask_collection(X):
+            return super().score(X, y, sample_weight)
+        check_is_fitted(self)
+        engine, model = self._engine(), dask.delayed(self.to_local(), traverse=False)
+        score = dask.delayed(self._sums, pure=False)
+        given = enumerate(together(X, y, sample_weight))
+        found = engine.gather(engine.load([score(model, i, *part) for i, part in given]))
+        return self._scored([sums for sums in found if sums is not None])
+
+    @staticmethod
+    def _sums(model: Any, i: int, X: Any, y: Any, w: Any) -> Any:
+        """Return of a partition what `_scored` makes a score of; None if it has no rows."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _scored(parts: list[Any]) -> float:
+        raise NotImplementedError
+
+    def _of_partitions(self, method: str, X: Any) -> Any:
+        """Return what a method of the ordinary estimator says of each partition, when asked."""
+        if not dask.is_dask_collection(X):
+            return getattr(super(), method)(X)
+        check_is_fitted(self)
+        columns_of(X)
+        local = self.to_local()
+        is_array = isinstance(X, da.Array)
+        example = getattr(local, method)(
+            np.zeros((1, X.shape[1]), X.dtype) if is_array else X._meta_nonempty
+        )
+        sizes = X.chunks[0] if is_array else (np.nan,) * X.npartitions
+        model, call = dask.delayed(local, traverse=False), dask.delayed(predicted)
+        return da.concatenate(
+            [
+                da.from_delayed(
+                    call(model, method, part, example[:0]),
+                    (size, *example.shape[1:]),
+                    meta=example[:0],
+                )
+                for part, size in zip(partitions_of(X, "X", X), sizes, strict=True)
+            ],
+            allow_unknown_chunksizes=True,
+        )
+
+
+def predicted(model: Any, method: str, X: Any, nothing: NDArray[Any]) -> NDArray[Any]:
+    """Return what a model says of a partition, which may be empty."""
+    return getattr(model, method)(aligned(X)) if X.shape[0] else nothing
+
+
+class _DaskDNNClassifier(_DaskDNN):
+    """What the two classifiers on a cluster share."""
+
+    def decision_function(self, X: Any) -> Any:
+        """Return what decides: the log-odds of two classes, or raw outputs of several.
+
+        Parameters
+        ----------
+        X : dask array or dataframe, or rows in memory, of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        dask array of shape (n_samples,), or (n_samples, n_classes)
+            Nothing is computed yet; an ndarray of rows in memory.
+        """
+        return self._of_partitions("decision_function", X)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probability of every class, in the order of ``classes_``.
+
+        Parameters
+        ----------
+        X : dask array or dataframe, or rows in memory, of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        dask array of shape (n_samples, n_classes)
+            Nothing is computed yet; an ndarray of rows in memory.
+        """
+        return self._of_partitions("predict_proba", X)
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Return the logarithm of `predict_proba`, finite where that rounds to 0.
+
+        Parameters
+        ----------
+        X : dask array or dataframe, or rows in memory, of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        dask array of shape (n_samples, n_classes)
+            Nothing is computed yet; an ndarray of rows in memory.
+        """
+        return self._of_partitions("predict_log_proba", X)
+
+    @staticmethod
+    def _sums(model: Any, i: int, X: Any, y: Any, w: Any) -> Any:
+        if not X.shape[0]:
+            return None
+        with in_partition(i):
+            hits = accuracy_score(y, model.predict(aligned(X)), sample_weight=w, normalize=False)
+            return float(hits), float(len(y) if w is None else np.sum(w))
+
+    @staticmethod
+    def _scored(parts: list[Any]) -> float:
+        hits, weights = zip(*parts, strict=True)
+        return sum(hits) / sum(weights)
+
+
+@estimator
+class DaskDNNRegressor(_DaskDNN, skdnn.DNNRegressor):
+    """:class:`~skdnn.DNNRegressor` on dask arrays and dataframes.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    skdnn.DNNRegressor : The same on rows in memory, which is faster where they fit.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from skdnn.dask import DaskDNNRegressor
+    >>> X = da.random.default_rng(0).normal(size=(2000, 4), chunks=(500, 4))
+    >>> y = X[:, 0] - X[:, 1] ** 2
+    >>> model = DaskDNNRegressor(hidden_layer_sizes=(32,), max_iter=20, random_state=0).fit(X, y)
+    >>> model.predict(X)
+    dask.array<concatenate, shape=(2000,), dtype=float64, chunksize=(500,), chunktype=numpy.ndarray>
+    """
+
+    _local = skdnn.DNNRegressor
+
+    def _numbers(self, data: Any, scales: bool) -> Numbers:
+        return Numbers.of(data.numbers, self._loss(), scales)
+
+    @staticmethod
+    def _sums(model: Any, i: int, X: Any, y: Any, w: Any) -> Any:
+        if not X.shape[0]:
+            return None
+        with in_partition(i):
+            X, y = aligned(X), aligned(np.asarray(y, np.float64))
+            w = None if w is None else aligned(np.asarray(w, np.float64))
+            errors = (y - model.predict(X)).reshape(len(y), -1) ** 2
+            if w is not None and not w.any():
+                return None
+            square = np.average(errors, axis=0, weights=w)
+            return Summary.of(y.reshape(len(y), -1), w), square
+
+    @staticmethod
+    def _scored(parts: list[Any]) -> float:
+        """Return R^2, as scikit-learn has it of constant targets too."""
+        y = Summary.merged([summary for summary, _ in parts])
+        square = sum(summary.weight / y.weight * square for summary, square in parts)
+        variance = np.where(y.low == y.high, 0.0, y.deviation) ** 2
+        worse = np.where(square > 0, 0.0, 1.0)
+        ratios = np.divide(square, variance, out=1.0 - worse, where=variance > 0)
+        return float(np.mean(1.0 - ratios))
+
+
+@estimator
+class DaskDNNBinaryClassifier(_DaskDNNClassifier, skdnn.DNNBinaryClassifier):
+    """:class:`~skdnn.DNNBinaryClassifier` on dask arrays and dataframes.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    skdnn.DNNBinaryClassifier : The same on rows in memory, which is faster where they fit.
+    """
+
+    _local = skdnn.DNNBinaryClassifier
+
+
+@estimator
+class DaskDNNClassifier(_DaskDNNClassifier, skdnn.DNNClassifier):
+    """:class:`~skdnn.DNNClassifier` on dask arrays and dataframes.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    skdnn.DNNClassifier : The same on rows in memory, which is faster where they fit.
+    """
+
+    _local = skdnn.DNNClassifier

@@ -1,0 +1,511 @@
+"""Rows in shards, here or on the workers of a cluster: their objective and who judges it.
+
+Theorem 5.4's sums need no row beside another: loss, gradient and weight of shards add up, with
+one divisor N. Parameters and optimiser stay here. What a shard is asked for depends on the
+parameters, on numbers that both sides count, and on the shard, and what it answers is added
+in one order, that of the shards. So the result is the same, bit by bit, wherever they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate, pairwise
+from math import ceil
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdnn.core.activations import Array
+from skdnn.core.losses import Loss
+from skdnn.core.memory import Workspace
+from skdnn.core.network import Network, Parameters, forward
+from skdnn.fit.judge import Judge
+from skdnn.fit.objective import CHUNK, Cost, Criterion, Objective
+from skdnn.fit.recipe import Problem, Recipe, split
+from skdnn.fit.rows import Batches, Rows, aligned
+from skdnn.fit.threads import one_thread
+from skdnn.fit.training import Plan, State
+
+# How many answers are added at once: of more there are sums of sums.
+FAN = 8
+
+
+class Engine(Protocol):
+    """Where shards are. What it holds is known here by a handle."""
+
+    def share(self, value: Any) -> Any:
+        """Bring a value to where the shards are; return its handle."""
+
+    def map(self, function: Callable[..., Any], *lists: Sequence[Any]) -> list[Any]:
+        """Call a function with the entries of lists, values or handles; return handles."""
+
+    def gather(self, handles: Sequence[Any]) -> list[Any]:
+        """Return what is held."""
+
+
+class Here:
+    """An engine whose handles are the values: the shards are in this process."""
+
+    def share(self, value: Any) -> Any:
+        """Return the value."""
+        return value
+
+    def map(self, function: Callable[..., Any], *lists: Sequence[Any]) -> list[Any]:
+        """Call a function with the entries of lists."""
+        return [function(*entries) for entries in zip(*lists, strict=True)]
+
+    def gather(self, handles: Sequence[Any]) -> list[Any]:
+        """Return the values."""
+        return list(handles)
+
+
+def total(engine: Engine, handles: Sequence[Any]) -> Any:
+    """Return the sum of tuples that an engine holds, added in one order whatever it is."""
+    while len(handles) > 1:
+        handles = engine.map(add_up, [list(handles[i : i + FAN]) for i in _steps(handles)])
+    return engine.gather(handles)[0]
+
+
+def _steps(handles: Sequence[Any]) -> range:
+    return range(0, len(handles), FAN)
+
+
+def add_up(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return the sums of the entries of tuples, from the first to the last."""
+    sums = parts[0]
+    for part in parts[1:]:
+        sums = tuple(a + b for a, b in zip(sums, part, strict=True))
+    return sums
+
+
+# ------------------------------------------------------------------------- where the shards are
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network but for its weights, as shards know it.
+
+    Attributes
+    ----------
+    sizes, activations, loss
+        As for :class:`~skdnn.core.network.Network`.
+    dropout : tuple of float
+        The share dropped of every hidden layer.
+    unit : float or ndarray
+        As for :class:`~skdnn.fit.objective.Criterion`.
+    """
+
+    sizes: tuple[int, ...]
+    activations: tuple[str, ...]
+    loss: Loss
+    dropout: tuple[float, ...]
+    unit: Any
+
+    def with_theta(self, theta: Array) -> Network:
+        """Return the network with weights."""
+        return Network(Parameters(self.sizes, aligned(theta)), self.activations, self.loss)
+
+    def blank(self, dtype: Any) -> Network:
+        """Return the network without weights: all of them are one number in memory."""
+        n = Parameters.count(self.sizes)
+        return self.with_theta(np.broadcast_to(np.zeros((), dtype), (n,)))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some of the rows as the network reads them.
+
+    Attributes
+    ----------
+    number : int
+        Which shard it is: with the seed the key of its random numbers.
+    rows : Rows
+        At least one of weight > 0.
+    counted, spare, strata
+        As for :class:`~skdnn.fit.recipe.ProblemInMemory`.
+    net : Net
+        What is trained on them.
+    """
+
+    number: int
+    rows: Rows
+    counted: NDArray[np.intp]
+    spare: NDArray[np.intp]
+    strata: NDArray[np.intp] | None
+    net: Net
+
+    def __sizeof__(self) -> int:
+        rows = self.rows
+        parts = (rows.X if rows.X1 is None else rows.X1, rows.Y, rows.w, self.counted, self.spare)
+        return 1024 + sum(size_of(part) for part in parts)
+
+    def only(self, chosen: Chosen) -> Self:
+        """Return the rows that are held out, as a shard."""
+        return replace(self, rows=self.rows.only(chosen.held_out))
+
+    def objective(self, theta: Array, numbers: Any, trains: bool = True) -> Objective:
+        """Return the objective on the rows of given numbers, without the L2 term."""
+        network, net, batches = self.net.with_theta(theta), self.net, Batches(self.rows, numbers)
+        return Objective(batches, network, 0.0, len(batches), net.dropout, net.unit, trains)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The numbers of a shard's rows to train on, None for all, and of those held out."""
+
+    training: NDArray[np.intp] | None
+    held_out: NDArray[np.intp] | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A shard's part of a step: the i-th of n_steps, whose losses are divided by N.
+
+    `key` is that of the epoch's random numbers; None is for no dropout.
+    """
+
+    i: int
+    n_steps: int
+    N: float
+    key: int | None = None
+
+
+def size_of(array: Any) -> int:
+    """Return the bytes of an array, a sparse matrix or None."""
+    if array is None:
+        return 0
+    return int(array.nbytes if hasattr(array, "nbytes") else array.data.nbytes)
+
+
+def count(shard: Shard, chosen: Chosen | None = None) -> tuple[int, int, int, float]:
+    """Return how many rows there are to train on, count, and may be held out; their weight."""
+    numbers = None if chosen is None else chosen.training
+    batches = Batches(shard.rows, numbers)
+    return len(batches), len(shard.counted), len(shard.spare), batches.weight
+
+
+def choose(shard: Shard, n: int, seed: int) -> Chosen:
+    """Hold out n rows of a shard."""
+    if not n:
+        return Chosen(shard.counted, shard.counted[:0])
+    key = int(np.random.default_rng([seed, shard.number]).integers(2**31))
+    return Chosen(*split(shard.counted, shard.spare, shard.strata, n, key))
+
+
+def in_order(shard: Shard, chosen: Chosen | None, key: int | None) -> NDArray[np.intp]:
+    """Return the numbers of the rows to train on, for a key in an order drawn by it."""
+    numbers = None if chosen is None else chosen.training
+    numbers = np.arange(len(shard.rows)) if numbers is None else numbers
+    # They are held through an epoch: half of the memory.
+    numbers = numbers.astype(np.uint32) if len(shard.rows) < 2**32 else numbers
+    if key is None:
+        return numbers
+    return np.random.default_rng([key, shard.number]).permutation(numbers)
+
+
+def gradient_of(
+    shard: Shard, theta: Array, order: NDArray[np.intp], batch: Batch
+) -> tuple[Array, Any]:
+    """Return the gradient of the losses of a shard's part of a batch, and their sum."""
+    n = len(order)
+    numbers = order[n * batch.i // batch.n_steps : n * (batch.i + 1) // batch.n_steps]
+    if not len(numbers):
+        return np.zeros_like(theta), np.zeros(np.shape(shard.net.unit))
+    rng = None
+    if batch.key is not None:
+        rng = np.random.default_rng([batch.key, shard.number, batch.i])
+    with one_thread(), np.errstate(all="ignore"):
+        objective = shard.objective(theta, numbers)
+        parameters, rows = objective.network.parameters, slice(0, len(numbers))
+        loss = objective.differentiate(parameters, objective.batches, rows, rng, N=batch.N)
+    return objective.gradient.theta, loss
+
+
+def loss_of(shard: Shard, theta: Array, chosen: Chosen | None) -> tuple[Any]:
+    """Return the sum of the losses of the rows to train on, without dropout."""
+    with one_thread(), np.errstate(all="ignore"):
+        objective = shard.objective(theta, None if chosen is None else chosen.training, False)
+        return (objective.total(objective.network.parameters),)
+
+
+def loss_of_mean(shard: Shard, thetas: list[Array]) -> tuple[Any]:
+    """Return the sum of the losses of all rows for the mean of several networks' raw outputs."""
+    rows, net = shard.rows, shard.net
+    networks = [net.with_theta(theta) for theta in thetas]
+    workspace = Workspace(net.sizes, networks[0].g, CHUNK, thetas[0].dtype, backward=False)
+    loss: Any = 0.0
+    with one_thread(), np.errstate(all="ignore"):
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, min(start + CHUNK, len(rows)))
+            at = workspace.over(part.stop - start)
+            Y, w = rows.load(at, part)
+            Z: Any = 0.0
+            for network in networks:
+                forward(network.parameters, at, net.loss)
+                Z = Z + at.Z[at.L]
+            np.divide(Z, len(networks), out=at.Z[at.L])
+            net.loss.output(at.Z[at.L], at.A[at.L], at.work)
+            loss += net.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work, np.ndim(net.unit) > 0)
+    return (loss,)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The raw outputs of held-out rows, of shape (m, n), and the sum of their losses."""
+
+    Z: Array
+    loss: Any
+
+    def __sizeof__(self) -> int:
+        return 1024 + self.Z.nbytes
+
+
+def look(shard: Shard, theta: Array) -> Seen:
+    """Return what is seen of a shard that is held out."""
+    Z = np.empty((shard.net.sizes[-1], len(shard.rows)), theta.dtype)
+    if not len(shard.rows):
+        return Seen(Z, np.zeros(np.shape(shard.net.unit)))
+    with one_thread(), np.errstate(all="ignore"):
+        objective = shard.objective(theta, None, trains=False)
+        return Seen(Z, objective.total(objective.network.parameters, Z))
+
+
+def loss_seen(seen: Seen) -> tuple[Any]:
+    """Return the sum of the losses."""
+    return (seen.loss,)
+
+
+def at_factor(shard: Shard, seen: Seen, factor: float, weight: float) -> tuple[float, float]:
+    """Return the mean loss, and its slope, at a factor of the raw outputs; they add up."""
+    if not len(shard.rows):
+        return 0.0, 0.0
+    with np.errstate(all="ignore"):
+        network = shard.net.blank(seen.Z.dtype)
+        judge = Judge(shard.rows, network, shard.net.unit, weight=weight)
+        judge.Z = aligned(seen.Z)
+        return judge.loss_at(factor), judge.slope_at(factor)
+
+
+# ------------------------------------------------------------------------------ where the fit is
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The rows that are trained on, of all shards.
+
+    Attributes
+    ----------
+    chosen : list
+        A handle of a :class:`Chosen` for each shard, or None for all of its rows.
+    sizes : list of int
+        The number of them in each shard.
+    weight : float
+        The weight of all.
+    """
+
+    chosen: list[Any]
+    sizes: list[int]
+    weight: float
+
+
+class ProblemInShards(Problem):
+    """What a recipe is applied to where the rows are in shards.
+
+    Parameters
+    ----------
+    engine : Engine
+        Where they are.
+    shards : list
+        Their handles; each has a row of weight > 0.
+    given : list
+        Those of the user's own rows to validate on; () for none.
+    net : Net
+        What is trained.
+    network : Network
+        As for :class:`~skdnn.fit.recipe.Problem`.
+    w_unit : float
+        What a weight of 1 of a row is in the user's weights.
+    earlier : State, optional
+        As for :class:`~skdnn.fit.recipe.Problem`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        shards: list[Any],
+        given: Sequence[Any],
+        net: Net,
+        network: Network,
+        w_unit: float,
+        earlier: State | None = None,
+    ) -> None:
+        self.engine, self.shards, self.given, self.net = engine, shards, given, net
+        self.network, self.w_unit, self.earlier = network, w_unit, earlier
+
+    @cached_property
+    def whole(self) -> Numbers:
+        """All rows."""
+        return self._counted([None] * len(self.shards))
+
+    def _counted(self, chosen: list[Any]) -> Numbers:
+        counts = self.engine.gather(self.engine.map(count, self.shards, chosen))
+        return Numbers(chosen, [n for n, *_ in counts], sum(weight for *_, weight in counts))
+
+    def hold_out(self, recipe: Recipe, seed: int) -> tuple[Numbers | None, Judge | None]:
+        """Return which rows to train on, None for all, and who judges.
+
+        Every shard holds out its part, stratified by class: a shard may be all there is of a
+        class, or of a time.
+        """
+        numbers, held_out = None, list(self.given)
+        if recipe.n_held_out:
+            counts = self.engine.gather(self.engine.map(count, self.shards))
+            parts = _parts(recipe.n_held_out, counts)
+            seeds = [seed] * len(parts)
+            chosen = self.engine.map(choose, self.shards, parts, seeds)
+            numbers = self._counted(chosen)
+            held_out = self.engine.map(Shard.only, self.shards, chosen)
+        if not held_out:
+            return numbers, None
+        return numbers, JudgeOfShards(self.engine, held_out, self.net, recipe.calibrate)
+
+    def objective(self, numbers: Any, settings: Any, plan: Plan) -> ObjectiveInShards:
+        """Return J on the rows that `hold_out` returned, or on all."""
+        return ObjectiveInShards(self, numbers or self.whole, settings, plan.batch_size)
+
+
+def _parts(n: int, counts: list[tuple[int, int, int, float]]) -> list[int]:
+    """Return how many of n rows to hold out in each shard: as many of all in proportion."""
+    ends = list(accumulate((counted for _, counted, *_ in counts), initial=0))
+    parts = [ceil(n * b / ends[-1]) - ceil(n * a / ends[-1]) for a, b in pairwise(ends)]
+    return [
+        min(part, spare // 2 if spare < counted else counted - 1)
+        for part, (_, counted, spare, _) in zip(parts, counts, strict=True)
+    ]
+
+
+class ObjectiveInShards(Criterion):
+    """J on rows in shards. A batch has rows of every shard, as many in proportion.
+
+    Parameters
+    ----------
+    problem : ProblemInShards
+        Has the shards.
+    numbers : Numbers
+        Which of their rows.
+    settings : Settings
+        Of `alpha` and `shuffle`.
+    batch_size : int
+        Rows in a batch, over all shards.
+    """
+
+    def __init__(
+        self, problem: ProblemInShards, numbers: Numbers, settings: Any, batch_size: int
+    ) -> None:
+        super().__init__(
+            problem.network,
+            settings.alpha,
+            sum(numbers.sizes),
+            numbers.weight,
+            problem.w_unit,
+            problem.net.unit,
+        )
+        self.engine, self.shards, self.numbers = problem.engine, problem.shards, numbers
+        self.batch_size, self.drops = batch_size, any(problem.net.dropout)
+
+    def value(self, parameters: Parameters) -> Cost:
+        """Return J at the given parameters, without dropout."""
+        theta = [self.engine.share(parameters.theta)] * len(self.shards)
+        parts = self.engine.map(loss_of, self.shards, theta, self.numbers.chosen)
+        (loss,) = total(self.engine, parts)
+        return self.cost(loss, parameters)
+
+    def epoch(
+        self,
+        parameters: Parameters,
+        shuffles: bool,
+        rng: np.random.Generator,
+        step: Callable[[int], None],
+    ) -> Cost:
+        """Go once through the rows, and return the mean of their costs, each before its step."""
+        key = int(rng.integers(2**62))
+        order = self._order(key if shuffles else None)
+        n_steps = -(-self.n // self.batch_size)
+        loss: Any = 0.0
+        for i in range(n_steps):
+            rows = sum(n * (i + 1) // n_steps - n * i // n_steps for n in self.numbers.sizes)
+            N = self.weight * rows / self.n
+            batch = Batch(i, n_steps, N, key if self.drops else None)
+            loss += self._differentiate(parameters, order, batch)
+            step(i)
+        return self.cost(loss, parameters)
+
+    def value_and_gradient(self, parameters: Parameters) -> Cost:
+        """Return J, and write its gradient on all rows to `gradient`."""
+        batch = Batch(0, 1, self.weight)
+        return self.cost(self._differentiate(parameters, self._in_order, batch), parameters)
+
+    @cached_property
+    def _in_order(self) -> list[Any]:
+        return self._order(None)
+
+    def _order(self, key: int | None) -> list[Any]:
+        keys = [key] * len(self.shards)
+        return self.engine.map(in_order, self.shards, self.numbers.chosen, keys)
+
+    def _differentiate(self, parameters: Parameters, order: list[Any], batch: Batch) -> Any:
+        """Write the gradient of J on a batch to `gradient`; return the sum of its losses."""
+        n = len(self.shards)
+        theta = [self.engine.share(parameters.theta)] * n
+        parts = self.engine.map(gradient_of, self.shards, theta, order, [batch] * n)
+        gradient, loss = total(self.engine, parts)
+        np.copyto(self.gradient.theta, gradient)
+        self.add_slope_of_penalty(parameters)
+        return loss
+
+
+class JudgeOfShards(Judge):
+    """The loss of held-out rows in shards, and their factor.
+
+    Parameters
+    ----------
+    engine : Engine
+        Where they are.
+    shards : list
+        Their handles.
+    net : Net
+        Of which network.
+    calibrates : bool
+        As for :class:`~skdnn.fit.judge.Judge`.
+    """
+
+    def __init__(self, engine: Engine, shards: list[Any], net: Net, calibrates: bool) -> None:
+        self.engine, self.shards, self.net = engine, shards, net
+        self.score, self.calibrates = None, calibrates
+        counts = engine.gather(engine.map(count, shards))
+        self.weight = sum(weight for *_, weight in counts)
+        self.seen: list[Any] = []
+
+    def _look(self, parameters: Parameters) -> Cost:
+        theta = [self.engine.share(parameters.theta)] * len(self.shards)
+        self.seen = self.engine.map(look, self.shards, theta)
+        (loss,) = total(self.engine, self.engine.map(loss_seen, self.seen))
+        mean = loss / self.weight
+        return Cost(float(np.sum(mean)), float(np.sum(mean * self.net.unit)))
+
+    def loss_at(self, factor: float) -> float:
+        """Return the mean loss at a factor of the raw outputs."""
+        return self._at(factor)[0]
+
+    def slope_at(self, factor: float) -> float:
+        """Return its derivative."""
+        return self._at(factor)[1]
+
+    def _at(self, factor: float) -> tuple[float, float]:
+        factors, weights = [factor] * len(self.shards), [self.weight] * len(self.shards)
+        parts = self.engine.map(at_factor, self.shards, self.seen, factors, weights)
+        loss, slope = total(self.engine, parts)
+        return float(loss), float(slope)
