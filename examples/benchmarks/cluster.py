@@ -52,7 +52,7 @@ warnings.simplefilter("ignore", ConvergenceWarning)
 @contextmanager
 def cluster(n_workers):
     """Start workers of one thread each; yield the cluster and a client of it."""
-    options = dict(threads_per_worker=1, dashboard_address=None, silence_logs=50)
+    options = dict(threads_per_worker=1, dashboard_address=":0", silence_logs=50)
     with (
         LocalCluster(n_workers=n_workers, **options) as local,
         Client(local, set_as_default=False) as client,
@@ -108,7 +108,7 @@ def kill(client, n=1):
 
 
 KINDS = {
-    "adam": dict(hidden_layer_sizes=(64, 64), batch_size=4000, max_iter=12, dropout=0.1),
+    "adam": dict(hidden_layer_sizes=(64, 64), batch_size=16_000, max_iter=12, dropout=0.1),
     "lbfgs": dict(hidden_layer_sizes=(64, 64), solver="lbfgs", max_iter=50),
 }
 

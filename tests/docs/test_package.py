@@ -16,7 +16,17 @@ import skdnn
 PACKAGE = Path(skdnn.__file__).parent
 CORE = sorted((PACKAGE / "core").glob("*.py"))
 SECTIONS = ["network", "losses", "activations"]  # by the names that users import
-OPTIONAL = ["matplotlib", "onnx", "onnxruntime", "pandas", "polars", "skl2onnx", "torch"]
+OPTIONAL = [
+    "dask",
+    "distributed",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "polars",
+    "skl2onnx",
+    "torch",
+]
 ESTIMATORS = ["DNNRegressor", "DNNBinaryClassifier", "DNNClassifier"]
 
 # Makes the optional libraries look as if they were not installed.
