@@ -31,6 +31,7 @@ from skdnn.door import (
     read_targets,
     warn_if_rounded,
 )
+from skdnn.fit.judge import calibrated
 from skdnn.fit.recipe import Recipe, fit_networks
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Run, Stages, Watch
@@ -418,7 +419,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         parameters = model.networks[0].parameters
         if state.parameters.theta is parameters.theta:
             return model, state
-        final = Found(state, factor=self.recipe_.calibration[0]).parameters().theta
+        factor, added = self.recipe_.calibration[0], self.recipe_.intercepts[0]
+        final = calibrated(state.final(), factor, np.array(added) if added else None).theta
         if np.array_equal(final.astype(parameters.theta.dtype, copy=False), parameters.theta):
             return model, state
         return model, state.light(parameters)

@@ -671,7 +671,9 @@ class OfClassifier(Layers, Common):
         rule=[None, Names({"balanced"}), dict],
         doc="""dict, 'balanced' or None
         Multiplies the sample weights class by class; 'balanced' is n_samples / (n_classes *
-        weight of the class).""",
+        weight of the class). Probabilities are then those of the weighted rows: the odds of a
+        class whose weight is k times that of another are k times too high for the rows as they
+        are.""",
     )
     label_smoothing: float = param(
         default=0.0,
@@ -685,9 +687,10 @@ class OfClassifier(Layers, Common):
         off=False,
         rule=["boolean", AUTO],
         doc="""bool or 'auto'
-        Whether early stopping is followed by a choice of the factor of the raw outputs that
-        minimises the loss of the held-out rows, at most 1; W[L] and b[L] are multiplied by it,
-        which leaves the predicted classes as they are. Guo et al. (2017).""",
+        Whether raw outputs z become f z + c after early stopping, by a change of W[L] and b[L]:
+        f, at most 1, minimises the loss of the held-out rows (Guo et al., 2017), and c, one for
+        each class, brings the mean probability of every class over the rows trained on back to
+        its share among them.""",
         auto=Auto(
             "'auto' is True for 'sgd' and 'adam'.",
             lambda given, n: given.solver in STOCHASTIC,

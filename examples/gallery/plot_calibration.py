@@ -4,7 +4,8 @@ Probabilities that can be believed
 
 Of the patients to whom a model gives a probability of 0.8, four in five should turn out to be ill.
 Networks are known to promise too much; so a default fit of a classifier ends with a factor on its
-last layer, chosen on the rows that it held out (Guo et al., 2017).
+last layer, chosen on the rows that it held out (Guo et al., 2017), and with biases that give both
+classes their shares.
 
 Whether diabetes progresses faster than for the median patient is hard to tell from ten columns,
 which is where calibration matters. Every probability here is for a patient that the model was not

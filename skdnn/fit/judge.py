@@ -126,11 +126,13 @@ class Judge:
             yield Z, self.rows.targets(part), w, memory
 
 
-def sharpened(parameters: Parameters, factor: float) -> Parameters:
-    """Return parameters whose raw outputs are `factor` times as large."""
-    if factor == 1.0:
+def calibrated(parameters: Parameters, factor: float, intercepts: Array | None) -> Parameters:
+    """Return parameters whose raw outputs are `factor` times as large, and moved after that."""
+    if factor == 1.0 and intercepts is None:
         return parameters
     new = parameters.like(parameters.theta.copy())
     new.W[-1] *= factor
     new.b[-1] *= factor
+    if intercepts is not None:
+        new.b[-1] += intercepts[:, None]
     return new

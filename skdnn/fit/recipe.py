@@ -17,12 +17,14 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
+from skdnn.core.activations import Array
 from skdnn.core.initializers import FAMILY_OF, initialize
 from skdnn.core.network import Network, Parameters
 from skdnn.core.optimizers import OPTIMIZERS, Optimizer
 from skdnn.core.schedules import ENDS_AT_ZERO, SCHEDULES, Schedule, with_warmup
+from skdnn.fit.intercepts import intercepts
 from skdnn.fit.judge import Judge, Score
-from skdnn.fit.objective import Criterion, Objective
+from skdnn.fit.objective import CHUNK, Criterion, Objective
 from skdnn.fit.rows import Batches, Rows
 from skdnn.fit.training import OF_SEARCH, End, Found, Plan, State, train, train_lbfgs
 from skdnn.fit.watch import Run
@@ -57,6 +59,10 @@ class Problem:
     def objective(self, numbers: Any, settings: Any, plan: Plan) -> Criterion:
         """Return what to minimise: J on the rows that `hold_out` returned, or on all."""
         raise NotImplementedError
+
+    def intercepts(self, found: Found) -> Array | None:
+        """Return what calibration adds to the raw outputs after its factor; None for nothing."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -119,12 +125,17 @@ class ProblemInMemory(Problem):
         batches, m, dropout = Batches(self.rows, numbers), plan.batch_size, settings.dropout
         return Objective(batches, self.network, settings.alpha, m, dropout, self.unit)
 
+    def intercepts(self, found: Found) -> Array:
+        """Return those that give the classes their shares among the rows trained on."""
+        rows = Objective(Batches(self.rows, found.numbers), self.network, 0.0, CHUNK, trains=False)
+        return intercepts(rows, found.state.final(), found.factor)
+
 
 # ------------------------------------------------------------------ the recipe, on one page
 
 
 def fit_network(recipe: Recipe, problem: Problem, run: Run) -> Found:
-    """Hold out rows, search on the others, calibrate, and refit on all."""
+    """Hold out rows, search on the others, refit on all, and calibrate."""
     training, judge = problem.hold_out(recipe, run.seed)
 
     search = run.enter(recipe.start(problem, run.seed), "epoch", training)
@@ -147,6 +158,10 @@ def fit_network(recipe: Recipe, problem: Problem, run: Run) -> Found:
             found = Found(refit, None, search, found.factor, stretch)
         else:
             found.broken_off = refit.end
+
+    if recipe.calibrate and found.end is not End.INTERRUPTED:
+        with found.interruptible("its calibration"):
+            found.intercepts = problem.intercepts(found)
     return found
 
 
@@ -218,6 +233,8 @@ class Recipe:
         How many times as long that was than up to the best epoch; 0 without a refit.
     calibration : list of float
         The factor of the raw outputs; 1 leaves them as they are.
+    intercepts : list of list of float
+        What calibration adds to them after that, one for each output; [] without it.
     ended : list of str
         Why its last stage ended before its last epoch: "converged", "stopped" (by a
         callback), "interrupted", "diverged", or "".
@@ -242,6 +259,7 @@ class Recipe:
     refitted: list[bool] = field(default_factory=list)
     stretch: list[float] = field(default_factory=list)
     calibration: list[float] = field(default_factory=list)
+    intercepts: list[list[float]] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     # What a fit works with, and a file does not keep.
     settings: Any = field(default=None, repr=False, compare=False)
@@ -357,6 +375,7 @@ class Recipe:
             refitted=[one.search is not None for one in found],
             stretch=[float(one.stretch) for one in found],
             calibration=[float(one.factor) for one in found],
+            intercepts=[one.added() if self.calibrate else [] for one in found],
             ended=[one.end.value for one in found],
         )
 

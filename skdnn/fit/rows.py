@@ -96,7 +96,7 @@ class Rows:
             self._columns[where] = at.A1[0], Y, w
         return Y, w
 
-    def targets(self, rows: slice = slice(None)) -> Array:
+    def targets(self, rows: Any = slice(None)) -> Array:
         """Return Y of the given rows, samples in columns."""
         Y = self.Y[rows]
         return (Y if self.table is None else np.take(self.table, Y, axis=0)).T
@@ -206,6 +206,20 @@ class Batches:
     def load(self, at: Pass, rows: slice) -> tuple[Array, Array | None]:
         """Make the given ones A[0] of a pass and return their Y and w."""
         return self.part(rows).load(at, slice(0, at.N))
+
+    def targets(self, rows: slice) -> tuple[Array, Array | None]:
+        """Return Y and w of the given ones, without reading X."""
+        chosen = rows if self.numbers is None else self.numbers[rows]
+        w = self.rows.w
+        return self.rows.targets(chosen), None if w is None else w[chosen].T
+
+    @property
+    def n_counted(self) -> int:
+        """How many have a weight > 0."""
+        if self.rows.w is None:
+            return self.n
+        w = self.rows.w if self.numbers is None else self.rows.w[self.numbers]
+        return int(np.count_nonzero(w if w.ndim == 1 else w.any(axis=1)))
 
     def _room(self, n: int) -> Any:
         """Return memory for n rows; fewer have a part of it."""

@@ -27,7 +27,7 @@ from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
 from skdnn.core.optimizers import OPTIMIZERS, PERIOD, Optimizer, drop_small
 from skdnn.core.schedules import Schedule
-from skdnn.fit.judge import Judge, Verdict, sharpened
+from skdnn.fit.judge import Judge, Verdict, calibrated
 from skdnn.fit.objective import Cost, Criterion
 
 
@@ -173,6 +173,8 @@ class Found:
         That of the search, where a refit followed it.
     factor : float
         What the last layer is to be multiplied by.
+    intercepts : ndarray of shape (n_outputs,) or None
+        What is to be added to the raw outputs after that.
     stretch : float
         How many times as long the refit was than up to the best epoch; 0 without one.
     broken_off : End
@@ -184,6 +186,7 @@ class Found:
     search: State | None = None
     factor: float = 1.0
     stretch: float = 0.0
+    intercepts: Array | None = None
     broken_off: End = End.NOT
 
     @property
@@ -198,7 +201,12 @@ class Found:
 
     def parameters(self) -> Parameters:
         """Return the weights that predict."""
-        return sharpened(self.state.final(), self.factor)
+        return calibrated(self.state.final(), self.factor, self.intercepts)
+
+    def added(self) -> list[float]:
+        """Return what is added to each raw output."""
+        n_outputs = self.state.parameters.sizes[-1]
+        return [0.0] * n_outputs if self.intercepts is None else self.intercepts.tolist()
 
     @contextmanager
     def interruptible(self, what: str) -> Iterator[None]:

@@ -6,11 +6,14 @@ from numpy.testing import assert_allclose
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
+from sklearn.utils.class_weight import compute_sample_weight
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn.fit.intercepts import SPREAD, intercepts
 from skdnn.fit.judge import Judge
+from skdnn.fit.objective import Objective
 from skdnn.fit.recipe import batch_rows, n_epochs
-from skdnn.fit.rows import Rows
+from skdnn.fit.rows import Batches, Rows
 from skdnn.losses import BinaryCrossEntropy
 from skdnn.network import Network, Parameters
 from skdnn.parameters import HELD_OUT_FROM
@@ -94,9 +97,53 @@ def test_calibration_finds_the_scale_that_the_outputs_were_drawn_with():
 
 
 @pytest.mark.parametrize("Estimator", ESTIMATORS[1:])
-def test_calibration_leaves_the_classes_as_they_are(Estimator):
-    one, other = (Estimator(random_state=0, scoring=None, calibrate=c) for c in (False, True))
-    assert np.array_equal(one.fit(X, Y).predict(X), other.fit(X, Y).predict(X))
+def test_calibration_multiplies_raw_outputs_and_adds_to_them(Estimator, monkeypatch):
+    monkeypatch.setattr(Judge, "factor", lambda judge, parameters: 0.5)
+    one, other = (
+        Estimator(random_state=0, scoring=None, calibrate=c).fit(X, Y) for c in (False, True)
+    )
+    f, c = other.recipe_.calibration[0], np.array(other.recipe_.intercepts[0])
+    assert f == 0.5 and np.abs(c).max() > 0
+    assert_allclose(other._model.outputs(X), f * one._model.outputs(X) + c, atol=1e-6)
+
+
+RARE = rng.normal(size=(3000, 3))
+IS_RARE = (RARE.sum(axis=1) + rng.normal(size=3000) > 3.5).astype(int)
+
+
+def of_rare(Estimator=DNNBinaryClassifier, y=IS_RARE, **params):
+    return Estimator(random_state=0, max_iter=5, **params).fit(RARE, y)
+
+
+@pytest.mark.parametrize("Estimator", ESTIMATORS[1:])
+@pytest.mark.parametrize("refit", [True, False])
+def test_the_mean_probability_of_a_rare_class_is_its_share(Estimator, refit):
+    p = of_rare(Estimator, refit=refit).predict_proba(RARE)[:, 1]
+    assert IS_RARE.mean() < 0.05
+    assert p.mean() == pytest.approx(IS_RARE.mean(), rel=0.03 if refit else 0.06)
+
+
+def test_the_mean_probability_of_every_label_is_its_share():
+    labels = np.column_stack([IS_RARE, RARE[:, 0] > 1.5, RARE[:, 1] > 0.0]).astype(int)
+    p = of_rare(y=labels).predict_proba(RARE)
+    assert_allclose(p.mean(axis=0), labels.mean(axis=0), rtol=0.03)
+
+
+def test_balanced_probabilities_are_those_of_the_weighted_rows():
+    p = of_rare(class_weight="balanced").predict_proba(RARE)[:, 1]
+    w = compute_sample_weight("balanced", IS_RARE)
+    assert np.average(p, weights=w) == pytest.approx(0.5, rel=0.01)
+    assert p.mean() > 3 * IS_RARE.mean()
+
+
+@pytest.mark.parametrize("n", [2, 40, 1000])
+def test_intercepts_are_drawn_to_0_by_what_few_rows_cannot_tell(n):
+    # With Z = 0 and every y = 1 the least has 1 - sigmoid(c) = c / (n SPREAD^2).
+    nothing = Parameters((1, 1), np.zeros(2))
+    network = Network(nothing, (), BinaryCrossEntropy())
+    rows = Rows(np.zeros((n, 1)), np.ones((n, 1)), None)
+    (c,) = intercepts(Objective(Batches(rows), network, 0.0, n), nothing, 1.0)
+    assert 1 / (1 + np.exp(c)) == pytest.approx(c / (n * SPREAD**2), rel=1e-4)
 
 
 @pytest.mark.parametrize("n", [63, 64, 65, 70, 79, 80, 81, 100])

@@ -62,7 +62,7 @@ def test_a_default_fit_is_told():
     X, y = many("multiclass", 100)
     model = DNNClassifier(random_state=0).fit(X, y)
     did = model.recipe_.asdict()
-    factor = did.pop("calibration")[0]
+    factor, added = did.pop("calibration")[0], did.pop("intercepts")[0]
     stretch = did.pop("stretch")[0]
     assert did == {
         "n_rows": 100,
@@ -84,7 +84,7 @@ def test_a_default_fit_is_told():
         "refitted": [True],
         "ended": [""],
     }
-    assert 0.1 <= factor <= 1.0
+    assert 0.1 <= factor <= 1.0 and len(added) == 3
     assert model.n_iter_ == round(stretch * model.best_n_iter_)
 
 
@@ -110,6 +110,7 @@ def test_a_plain_fit_is_told():
         "refitted": [False],
         "stretch": [0.0],
         "calibration": [1.0],
+        "intercepts": [[]],
         "ended": [""],
     }
 
@@ -118,7 +119,7 @@ def test_a_plain_fit_is_told():
 def test_every_network_has_its_entry(n_estimators):
     model = default("multiclass", n_estimators=n_estimators).fit(*many("multiclass"))
     did = model.recipe_.asdict()
-    lists = ("best_epoch", "n_epochs", "refitted", "stretch", "calibration", "ended")
+    lists = ("best_epoch", "n_epochs", "refitted", "stretch", "calibration", "intercepts", "ended")
     assert [len(did[name]) for name in lists] == [n_estimators] * len(lists)
     assert did["n_estimators"] == n_estimators
     if n_estimators > 1:
