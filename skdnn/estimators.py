@@ -575,13 +575,14 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
 
     def _read_rows(self, X: Any) -> Any:
         """Return rows that a fitted estimator is asked about, as an array or a CSR matrix."""
-        check_is_fitted(self)
+        if "_model" not in vars(self):  # so as not to ask scikit-learn, for 2 us, each time
+            check_is_fitted(self)
         return X if self._is_in_order(X) else read_inputs(self, X)
 
     def _is_in_order(self, X: Any) -> bool:
         """Whether X is an array that validate_data would return as it is.
 
-        To ask costs 5 us, and validate_data 80 us.
+        To ask costs 3 us, and validate_data 80 us.
         """
         if (
             type(X) is not np.ndarray
@@ -593,7 +594,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         ):
             return False
         with np.errstate(all="ignore"):
-            return bool(np.isfinite(np.sum(X)))
+            return bool(np.isfinite(np.add.reduce(X, axis=None)))
 
     def _can_partial_fit(self) -> bool:
         if self.n_estimators > 1:

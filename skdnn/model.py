@@ -44,7 +44,8 @@ class Model:
         Each chunk of rows is brought to the networks' coordinates by itself, so that
         nothing but X and the result has a row for every row of X.
         """
-        n, chunk = X.shape[0], self._chunk()
+        n = X.shape[0]
+        chunk = 1 if n == 1 else self._chunk()
         passes = [network.passes(min(chunk, n)) for network in self.networks]
         result: Any = None
         with np.errstate(all="ignore"):

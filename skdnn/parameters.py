@@ -191,13 +191,13 @@ def explained(method: F, owner: str = "") -> F:
     owner : str, optional
         Whose it is; the class of the object that it is called on unless it is given.
     """
-    signature = inspect.signature(method)
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return method(self, *args, **kwargs)
         except TypeError:
+            signature = inspect.signature(method)  # which takes 0.1 ms, if it is to be known
             try:
                 signature.bind(self, *args, **kwargs)
             except TypeError as error:
@@ -221,6 +221,7 @@ def nearest(given: Any, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
+@functools.cache  # the estimators share most
 def _described(field: dataclasses.Field[Any]) -> str:
     kind, text = inspect.cleandoc(field.metadata["doc"]).split("\n", maxsplit=1)
     if field.metadata["auto"] is not None:

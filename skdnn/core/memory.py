@@ -79,7 +79,7 @@ class Workspace:
             self._a.append(a)
             self._z.append(a[N:] if in_place[l] else np.empty(sizes[l] * N, dtype))
             self._dz.append(shared[l % len(shared)][N:])
-        self._dz.append(np.empty(sizes[L] * N if backward else 0, dtype))
+        self._dz.append(np.empty(sizes[L] * N, dtype) if backward else None)
         self.outputs = np.empty((2, sizes[L], max(outputs, N)), dtype)  # Z[L] and A[L]
         self._scratch = {
             layer: np.zeros(hidden * N, dtype)
@@ -87,8 +87,9 @@ class Workspace:
             if layer is not None and layer.has_scratch
         }
         self.keep = [1.0, *(1.0 - rate for rate in dropout or [0.0] * (L - 1))]
-        self._d = [
-            np.empty(n * N if k < 1.0 else 0, dtype) for n, k in zip(sizes, self.keep, strict=False)
+        self._d: list[Any] = [
+            np.empty(n * N, dtype) if k < 1.0 else None
+            for n, k in zip(sizes, self.keep, strict=False)
         ]
         self.work = np.empty_like(self.outputs)
         self._passes: dict[tuple[int, int], Pass] = {}
@@ -139,8 +140,8 @@ class Pass:
         self.Z[L], self.A[L] = workspace.outputs[:, :, start : start + N]
         if workspace.backward:
             self.dZ[L] = workspace._dz[L][: n[L] * N].reshape(n[L], N)
-        # One output: W^T dZ is an outer product, which BLAS takes 2 to 4 times as long for.
-        self.product = [np.multiply if n_l == 1 else np.matmul for n_l in n]
+            # One output: W^T dZ is an outer product, which BLAS takes 2 to 4 times as long for.
+            self.product = [np.multiply if n_l == 1 else np.matmul for n_l in n]
         self._inputs = workspace._inputs
 
     def read(self, rows: Any, origin: Array | None = None) -> None:
