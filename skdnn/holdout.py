@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_consistent_length
 
-from skdnn.door import Data, about
+from skdnn.door import Data, _refuse_foreign, about
 from skdnn.parameters import is_share
 
 Pair = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -28,6 +28,7 @@ def read_split(estimator: Any, data: Data, groups: ArrayLike | None) -> Pair | N
         If they are no numbers of rows, or some are of both, or if there are groups and nothing
         that asks for them.
     """
+    _refuse_foreign(groups, "groups")
     how = estimator.validation_fraction
     if is_share(how):
         if groups is not None:
