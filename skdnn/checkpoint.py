@@ -155,6 +155,11 @@ class Saver:
         The states of every network's stages, in plain values.
     """
 
+    file: _File
+    every: int
+    identity: dict[str, Any]
+    seed: int
+
     def __init__(self, path: str, every: int, identity: dict[str, Any], seed: int) -> None:
         self.file, self.every, self.identity, self.seed = _File(path), every, identity, seed
         self.saved: list[list[dict[str, Any]]] = []
@@ -195,6 +200,10 @@ class _File:
     path : str
         Of the file, or of a link to it.
     """
+
+    path: str
+    me: str
+    owner: str
 
     def __init__(self, path: str) -> None:
         self.path = os.path.realpath(path)

@@ -109,6 +109,12 @@ class LossCurveDisplay:
     <...>
     """
 
+    ax_: Any
+    figure_: Any
+    lines_: list[Any]
+    best_: list[Any]
+    learning_rate_lines_: list[Any]
+
     def __init__(
         self,
         *,
@@ -126,12 +132,12 @@ class LossCurveDisplay:
         none = [None] * len(names)
         self.names = names
         self.loss_curves = loss_curves
-        self.search_loss_curves = search_loss_curves or none
+        self.search_loss_curves: list[Any] = search_loss_curves or none
         self.validation_loss_curves = validation_loss_curves
-        self.deciding_loss_curves = deciding_loss_curves or none
-        self.validated_epochs = validated_epochs or none
+        self.deciding_loss_curves: list[Any] = deciding_loss_curves or none
+        self.validated_epochs: list[Any] = validated_epochs or none
         self.best_epochs = best_epochs
-        self.scorings = scorings or none
+        self.scorings: list[Any] = scorings or none
         self.learning_rate_curves = learning_rate_curves
         self.x_label = x_label
 

@@ -302,6 +302,12 @@ class SensitivitiesDisplay:
     <...>
     """
 
+    ax_: Any
+    figure_: Any
+    bars_: Any
+    lines_: Any
+    dots_: Any
+
     def __init__(self, found: Bunch, *, of: str = "prediction") -> None:
         self.found = found
         self.of = of

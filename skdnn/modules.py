@@ -21,9 +21,9 @@ class Model(nn.Module):
 
     def __init__(self, of: model.Model, keepdim: bool) -> None:
         super().__init__()
-        self.inputs = Encoding(of.inputs)
-        self.networks = nn.ModuleList(layers(network) for network in of.networks)
-        self.targets = Decoding(of.targets, keepdim)
+        self.inputs: Encoding = Encoding(of.inputs)
+        self.networks: Any = nn.ModuleList(layers(network) for network in of.networks)
+        self.targets: Decoding = Decoding(of.targets, keepdim)
 
     def forward(self, X: Any) -> Any:
         """Return predictions of rows."""
@@ -36,7 +36,7 @@ class Encoding(nn.Module):
 
     def __init__(self, inputs: Inputs) -> None:
         super().__init__()
-        self.clips = inputs.clips
+        self.clips: bool = inputs.clips
         keep(self, center=inputs.center, scale=inputs.scale)
 
     def forward(self, X: Any) -> Any:
@@ -54,9 +54,9 @@ class Decoding(nn.Module):
     def __init__(self, targets: Targets, keepdim: bool) -> None:
         super().__init__()
         self.keepdim = keepdim
-        self.is_exp = targets.loss.out_activation == "exp"
-        self.decides = isinstance(targets, Classes) and targets.n_outputs == 2
-        self.sorts = bool(targets.loss.levels)
+        self.is_exp: bool = targets.loss.out_activation == "exp"
+        self.decides: bool = isinstance(targets, Classes) and targets.n_outputs == 2
+        self.sorts: bool = bool(targets.loss.levels)
         center, scale = None, None
         if isinstance(targets, Numbers):
             center, scale = targets.center, targets.scale
@@ -79,7 +79,8 @@ class Scaled(nn.Module):
 
     def __init__(self, c: float, of: nn.Module) -> None:
         super().__init__()
-        self.c, self.of = c, of
+        self.c: float = c
+        self.of: Any = of
 
     def forward(self, Z: Any) -> Any:
         """Return c g(Z)."""

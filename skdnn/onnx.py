@@ -26,7 +26,7 @@ from skdnn.targets import Classes, LabelSets
 __all__ = ["register"]
 
 FLOAT, INT64, DOUBLE = 1, 7, 11  # of onnx.TensorProto, to cast to
-OPTIONS = {
+OPTIONS: dict[str, list[Any]] = {
     "zipmap": [True, False, "columns"],
     "nocl": [True, False],
     "output_class_labels": [True, False],
@@ -78,8 +78,9 @@ class Graph:
     """
 
     def __init__(self, operator: Any, container: Any) -> None:
-        self.operator, self.opset = operator, container.target_opset
-        self.dtype = np.float64 if _is_double(operator) else np.float32
+        self.operator: Any = operator
+        self.opset: int = container.target_opset
+        self.dtype: Any = np.float64 if _is_double(operator) else np.float32
 
     def __getattr__(self, name: str) -> Any:
         """Return a function that makes nodes of one operator; numbers are constants."""

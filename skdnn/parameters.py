@@ -85,7 +85,7 @@ class Names(StrOptions):
 
     def __init__(self, names: set[str], others: Iterable[str] = (), called: str = "") -> None:
         super().__init__({*names, *others})
-        self.listed = sorted(names)
+        self.listed: list[str] = sorted(names)
         self.called = called
 
     def __str__(self) -> str:
@@ -245,10 +245,10 @@ def _trains_in_single(given: Settings, n: int) -> str | None:
 
 # The parameters
 
-COUNT = Interval(Integral, 1, None, closed="left")
-NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-POSITIVE = Interval(Real, 0, None, closed="neither")
-SHARE = Interval(Real, 0, 1, closed="left")
+COUNT: Any = Interval(Integral, 1, None, closed="left")
+NOT_NEGATIVE: Any = Interval(Real, 0, None, closed="left")
+POSITIVE: Any = Interval(Real, 0, None, closed="neither")
+SHARE: Any = Interval(Real, 0, 1, closed="left")
 AUTO = Names({"auto"})
 
 

@@ -76,6 +76,15 @@ def make_score(
 class ByScorer:
     """The score by one of scikit-learn's scorers, or by a callable like them."""
 
+    task: Task
+    scorer: Callable[..., Any]
+    name: str
+    fitted: Callable[[Model], Any]
+    X: Any
+    y: NDArray[Any]
+    kwargs: dict[str, Any]
+    missing: list[Any]
+
     def __init__(
         self,
         task: Task,

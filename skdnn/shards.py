@@ -364,6 +364,23 @@ class TaskInShards:
         What the fit goes on from.
     """
 
+    data: Any
+    engine: Engine
+    given: Lot | None
+    targets: Targets
+    earlier: State | None
+    watched: Any
+    network: Any
+    inputs: Any
+    weigh: Any
+    training: _Counted
+    validation: _Counted | None
+    n: int
+    n_rows: int
+    n_spare: int
+    parts: Any
+    loses_digits: bool
+
     def __init__(
         self,
         est: Any,
@@ -456,6 +473,13 @@ class _Counted:
     name : str
         What the user calls their X.
     """
+
+    engine: Engine
+    parts: list[Any]
+    template: Any
+    w_unit: float
+    counts: list[Any]
+    numbers: list[int]
 
     def __init__(self, task: TaskInShards, lot: Lot, name: str) -> None:
         self.engine, self.parts = task.engine, lot.parts

@@ -255,10 +255,10 @@ class Activation:
 class Identity(Activation):
     """g(z) = z; g'(z) = 1."""
 
-    def forward(self, Z, A, scratch):
+    def forward(self, Z: Array, A: Array, scratch: Any) -> None:
         """Leave A, which is Z."""
 
-    def derivative(self, Z, A, scratch):
+    def derivative(self, Z: Array, A: Array, scratch: Any) -> None:
         A.fill(1.0)
 
 
@@ -267,10 +267,10 @@ class Relu(Activation):
 
     has_scratch = True  # and leaves it at 0: with an array NumPy takes 1/2 to 1/3 of the time
 
-    def forward(self, Z, A, scratch):
+    def forward(self, Z: Array, A: Array, scratch: Any) -> None:
         np.maximum(Z, scratch, out=A)
 
-    def derivative(self, Z, A, scratch):
+    def derivative(self, Z: Array, A: Array, scratch: Any) -> None:
         np.greater(A, scratch, out=A)
 
 
@@ -279,12 +279,12 @@ class Logistic(Activation):
 
     has_scratch = True
 
-    def forward(self, Z, A, scratch):
+    def forward(self, Z: Array, A: Array, scratch: Any) -> None:
         _exp(Z, out=A)
         np.add(A, 1.0, out=scratch)
         A /= scratch
 
-    def derivative(self, Z, A, scratch):
+    def derivative(self, Z: Array, A: Array, scratch: Any) -> None:
         np.subtract(1.0, A, out=scratch)
         np.multiply(A, scratch, out=A)
 
@@ -292,10 +292,10 @@ class Logistic(Activation):
 class Tanh(Activation):
     """g(z) = tanh(z); g'(z) = 1 - a^2."""
 
-    def forward(self, Z, A, scratch):
+    def forward(self, Z: Array, A: Array, scratch: Any) -> None:
         np.tanh(Z, out=A)
 
-    def derivative(self, Z, A, scratch):
+    def derivative(self, Z: Array, A: Array, scratch: Any) -> None:
         np.square(A, out=A)
         np.subtract(1.0, A, out=A)
 
@@ -309,11 +309,11 @@ class LeakyRelu(Activation):
 
     has_scratch = True
 
-    def forward(self, Z, A, scratch):
+    def forward(self, Z: Array, A: Array, scratch: Any) -> None:
         np.multiply(Z, 0.01, out=scratch)
         np.maximum(Z, scratch, out=A)
 
-    def derivative(self, Z, A, scratch):
+    def derivative(self, Z: Array, A: Array, scratch: Any) -> None:
         d_relu(A, out=A)
         np.maximum(A, 0.01, out=A)
 
@@ -330,7 +330,7 @@ class Elu(Activation):
         self.c = c
         self.r = r
 
-    def forward(self, Z, A, scratch):
+    def forward(self, Z: Array, A: Array, scratch: Any) -> None:
         # e^z - 1 = -2 p / (1 + p), p = tanh(-z / 2), which is 0 where z > 0. np.expm1 takes
         # 5 times as long as np.tanh on processors without AVX-512.
         np.minimum(Z, 0.0, out=scratch)
@@ -343,7 +343,7 @@ class Elu(Activation):
         A /= scratch
         A *= 2.0 * self.c * self.r
 
-    def derivative(self, Z, A, scratch):
+    def derivative(self, Z: Array, A: Array, scratch: Any) -> None:
         if self.r != 1.0:
             np.greater(A, 0.0, out=scratch)
             scratch *= self.c * (1.0 - self.r)
@@ -358,12 +358,12 @@ class Softplus(Activation):
 
     has_scratch = True
 
-    def forward(self, Z, A, scratch):
+    def forward(self, Z: Array, A: Array, scratch: Any) -> None:
         _exp(Z, out=scratch)
         np.log1p(scratch, out=scratch)
         np.maximum(Z, scratch, out=A)  # z itself where e^z is held
 
-    def derivative(self, Z, A, scratch):
+    def derivative(self, Z: Array, A: Array, scratch: Any) -> None:
         A *= 0.5
         np.tanh(A, out=A)
         np.add(A, 1.0, out=scratch)
@@ -381,7 +381,7 @@ class Gelu(Activation):
     in_place = False
     has_scratch = True
 
-    def forward(self, Z, A, scratch):
+    def forward(self, Z: Array, A: Array, scratch: Any) -> None:
         edge = math.sqrt(2.0 * far(Z.dtype))
         np.maximum(Z, -edge, out=Z)
         if Z.dtype == np.float32:
@@ -390,7 +390,7 @@ class Gelu(Activation):
             ndtr(Z, out=A)
             A *= Z
 
-    def derivative(self, Z, A, scratch):
+    def derivative(self, Z: Array, A: Array, scratch: Any) -> None:
         edge, least = math.sqrt(2.0 * far(Z.dtype)), float(np.finfo(Z.dtype).tiny)
         np.abs(A, out=A)
         A += 2.0 * least
@@ -453,14 +453,14 @@ class Silu(Activation):
     in_place = False
     has_scratch = True
 
-    def forward(self, Z, A, scratch):
+    def forward(self, Z: Array, A: Array, scratch: Any) -> None:
         np.maximum(Z, -far(Z.dtype), out=Z)
         _exp(Z, out=A)
         np.add(A, 1.0, out=scratch)
         A /= scratch
         A *= Z
 
-    def derivative(self, Z, A, scratch):
+    def derivative(self, Z: Array, A: Array, scratch: Any) -> None:
         np.minimum(Z, far(Z.dtype), out=Z)
         np.exp(Z, out=A)
         np.add(A, 1.0, out=scratch)
@@ -482,7 +482,7 @@ class Mish(Activation):
     in_place = False
     has_scratch = True
 
-    def forward(self, Z, A, scratch):
+    def forward(self, Z: Array, A: Array, scratch: Any) -> None:
         np.maximum(Z, -far(Z.dtype), out=Z)
         np.minimum(Z, 20.0, out=scratch)
         np.exp(scratch, out=scratch)
@@ -492,7 +492,7 @@ class Mish(Activation):
         A /= scratch
         A *= Z
 
-    def derivative(self, Z, A, scratch):
+    def derivative(self, Z: Array, A: Array, scratch: Any) -> None:
         np.minimum(Z, 20.0, out=Z)
         np.exp(Z, out=scratch)
         np.add(scratch, 2.0, out=A)

@@ -65,11 +65,11 @@ class Loss:
     out_activation = "identity"
     degree: float = 1
     shifts = True
-    least = -np.inf
+    least: float = -np.inf
     above = False
     levels: tuple[float, ...] = ()
     options: tuple[str, ...] = ()
-    factor = 1.0  # of what `each` returns: a half need not cost a pass over it
+    factor: float = 1.0  # of what `each` returns: a half need not cost a pass over it
 
     def output(self, Z: Array, A: Array, work: Array) -> None:
         """Write o = g[L](z) of every column of Z to A; `work` is as in `value`."""
@@ -133,7 +133,7 @@ class SquaredError(Loss):
     degree = 2
     factor = 0.5
 
-    def each(self, Z, A, Y, work):
+    def each(self, Z: Array, A: Array, Y: Array, work: Array) -> Array:
         loss = np.subtract(Z, Y, out=work[0])
         np.square(loss, out=loss)
         return loss
@@ -148,14 +148,14 @@ class BinaryCrossEntropy(Loss):
 
     out_activation = "logistic"
 
-    def output(self, Z, A, work):
+    def output(self, Z: Array, A: Array, work: Array) -> None:
         expit(Z, A)
         A += faint(A.dtype)
 
-    def d_output(self, Z):
+    def d_output(self, Z: Array) -> Array:
         return d_sigmoid(Z)
 
-    def each(self, Z, A, Y, work):
+    def each(self, Z: Array, A: Array, Y: Array, work: Array) -> Array:
         loss, term = work
         np.maximum(Z, 0.0, out=loss)
         np.subtract(1.0, A, out=term)
@@ -175,11 +175,11 @@ class CategoricalCrossEntropy(Loss):
 
     out_activation = "softmax"
 
-    def output(self, Z, A, work):
+    def output(self, Z: Array, A: Array, work: Array) -> None:
         write_softmax(Z, A, work[0, :1])
         A += faint(A.dtype)
 
-    def each(self, Z, A, Y, work):
+    def each(self, Z: Array, A: Array, Y: Array, work: Array) -> Array:
         # logsumexp(z) = max z - log max o, and the largest o is at least 1/m.
         loss, term = work[0, 0], work[1, 0]
         np.max(A, axis=0, out=term)
@@ -198,11 +198,11 @@ class LogLink(Loss):
     shifts = False
     least = 0.0
 
-    def output(self, Z, A, work):
+    def output(self, Z: Array, A: Array, work: Array) -> None:
         np.exp(Z, out=A)
         A += faint(A.dtype)
 
-    def d_output(self, Z):
+    def d_output(self, Z: Array) -> Array:
         return np.exp(Z)
 
 
@@ -212,7 +212,7 @@ class Poisson(LogLink):
     The log link is canonical: delta = o - y, as in Theorem 6.1.
     """
 
-    def each(self, Z, A, Y, work):
+    def each(self, Z: Array, A: Array, Y: Array, work: Array) -> Array:
         loss, term = work
         xlogy(Y, Y, out=loss)
         loss -= Y
@@ -232,7 +232,7 @@ class Gamma(LogLink):
     degree = 0
     above = True
 
-    def each(self, Z, A, Y, work):
+    def each(self, Z: Array, A: Array, Y: Array, work: Array) -> Array:
         loss, term = work
         np.negative(Z, out=loss)
         np.exp(loss, out=loss)
@@ -242,7 +242,7 @@ class Gamma(LogLink):
         loss -= 1.0
         return loss
 
-    def delta(self, A, Y, out):
+    def delta(self, A: Array, Y: Array, out: Array) -> None:
         np.divide(Y, A, out=out)
         np.subtract(1.0, out, out=out)
 
@@ -272,7 +272,7 @@ class Tweedie(LogLink):
         """Whether y = 0 has no density."""
         return self.p >= 2.0
 
-    def each(self, Z, A, Y, work):
+    def each(self, Z: Array, A: Array, Y: Array, work: Array) -> Array:
         loss, term = work
         of_y = Y * boxcox(np.where(Y > 0.0, Y, 1.0), 1.0 - self.p) - boxcox(Y, 2.0 - self.p)
         self._power(Z, 2.0 - self.p, out=loss)
@@ -288,7 +288,7 @@ class Tweedie(LogLink):
         exprel(out, out=out)
         out *= Z
 
-    def delta(self, A, Y, out):
+    def delta(self, A: Array, Y: Array, out: Array) -> None:
         power = A ** (1.0 - self.p)  # an array of its own, as `out` may be A
         np.subtract(A, Y, out=out)
         out *= power
@@ -297,12 +297,12 @@ class Tweedie(LogLink):
 class AbsoluteError(Loss):
     """L(o, y) = |o - y|, o = z; delta = sign(o - y)."""
 
-    def each(self, Z, A, Y, work):
+    def each(self, Z: Array, A: Array, Y: Array, work: Array) -> Array:
         loss = np.subtract(Z, Y, out=work[0])
         np.abs(loss, out=loss)
         return loss
 
-    def delta(self, A, Y, out):
+    def delta(self, A: Array, Y: Array, out: Array) -> None:
         np.subtract(A, Y, out=out)
         np.sign(out, out=out)
 
@@ -321,7 +321,7 @@ class Huber(Loss):
     def __init__(self, d: float) -> None:
         self.d = d
 
-    def each(self, Z, A, Y, work):
+    def each(self, Z: Array, A: Array, Y: Array, work: Array) -> Array:
         r, c = work
         np.subtract(Z, Y, out=r)
         np.clip(r, -self.d, self.d, out=c)
@@ -331,7 +331,7 @@ class Huber(Loss):
         r *= c
         return r
 
-    def delta(self, A, Y, out):
+    def delta(self, A: Array, Y: Array, out: Array) -> None:
         np.subtract(A, Y, out=out)
         np.clip(out, -self.d, self.d, out=out)
 
@@ -360,7 +360,7 @@ class Quantile(Loss):
         """q, a row for every output if there are several."""
         return np.reshape(self.q, (-1, 1)) if self.levels else self.q
 
-    def each(self, Z, A, Y, work):
+    def each(self, Z: Array, A: Array, Y: Array, work: Array) -> Array:
         # The two cases are (|r| + (1 - 2 q) r) / 2 with r = o - y.
         r, loss = work
         np.subtract(Z, Y, out=r)
@@ -369,7 +369,7 @@ class Quantile(Loss):
         loss += r
         return loss
 
-    def delta(self, A, Y, out):
+    def delta(self, A: Array, Y: Array, out: Array) -> None:
         np.subtract(A, Y, out=out)
         np.sign(out, out=out)
         np.clip(out, -self.column, 1.0 - self.column, out=out)

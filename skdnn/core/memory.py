@@ -18,6 +18,9 @@ class Inputs:
     A sparse input needs none, and one that has its ones already none either.
     """
 
+    shape: tuple[int, int]
+    dtype: Any
+
     def __init__(self, N: int, n: int, dtype: Any) -> None:
         self.shape, self.dtype = (N, 1 + n), dtype
 
@@ -54,6 +57,14 @@ class Workspace:
         For how many samples Z[L] and A[L] are kept, so that the loss of several passes
         can be summed at once.
     """
+
+    sizes: tuple[int, ...]
+    g: tuple[Any, ...]
+    N: int
+    backward: bool
+    outputs: Array
+    keep: list[float]
+    work: Array
 
     def __init__(
         self,
@@ -117,6 +128,19 @@ class Pass:
     and 1 / keep[l] elsewhere (Srivastava et al., 2014, in the inverted form).
     """
 
+    L: int
+    N: int
+    g: tuple[Any, ...]
+    keep: list[float]
+    work: Array
+    A1: list[Any]
+    Z: list[Any]
+    A: list[Any]
+    dZ: list[Any]
+    D: list[Any]
+    scratch: list[Any]
+    product: list[Any]
+
     def __init__(self, workspace: Workspace, N: int, start: int) -> None:
         n, L = workspace.sizes, len(workspace.sizes) - 1
         first = workspace.N - N  # of the ones above A[l], which end where A[l] begins
@@ -178,6 +202,9 @@ class SparseColumns:
         0 if it is not given.
     """
 
+    rows: Any
+    origin: Array | None
+
     def __init__(self, rows: Any, origin: Array | None = None) -> None:
         self.rows, self.origin = rows, origin
 
@@ -197,6 +224,9 @@ class SparseColumns:
 
 class SparseRows:
     """[1 X] as the right factor of a product."""
+
+    rows: Any
+    origin: Array | None
 
     def __init__(self, rows: Any, origin: Array | None) -> None:
         self.rows, self.origin = rows, origin

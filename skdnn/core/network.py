@@ -62,6 +62,8 @@ class Parameters:
         The parts of theta that belong to the W[l], which the L2 term acts on; flat.
     """
 
+    sizes: tuple[int, ...]
+
     def __init__(self, sizes: Sequence[int], theta: Array) -> None:
         self.sizes = tuple(sizes)
         self.theta = theta
@@ -182,6 +184,8 @@ class Network:
     loss : Loss
         The loss, whose output activation is that of the last layer.
     """
+
+    activations: tuple[str, ...]
 
     def __init__(self, parameters: Parameters, activations: Sequence[str], loss: Loss) -> None:
         self.parameters = parameters

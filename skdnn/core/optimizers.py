@@ -61,6 +61,9 @@ class Optimizer:
         The number of steps taken.
     """
 
+    state: Array
+    t: int
+
     name = ""
     n_states = 0
     n_decaying = 0  # how many of them are sums of gradients, which may decay to nothing
@@ -182,6 +185,10 @@ class Adam(Optimizer):
     when g vanishes, but for the one in a thousand that is within 1 / 1000 of -c.
     """
 
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
     name = "adam"
     n_states = 2
     n_decaying = 1
@@ -200,7 +207,7 @@ class Adam(Optimizer):
         self._period_m, self._period_v = _period(beta_1), _period(beta_2)
         self._c = np.array(1024.0 * small(dtype), dtype)
 
-    def step(self, theta, gradient, rate):
+    def step(self, theta: Array, gradient: Array, rate: float) -> None:
         t, b1, b2 = self.t, self.beta_1, self.beta_2
         k_m, k_v = t % self._period_m, t % self._period_v
         # What the stored moments are multiplied by before this step; once in a period.

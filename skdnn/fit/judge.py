@@ -49,6 +49,15 @@ class Judge:
         That of all held-out rows, if these are a part of them; their own by default.
     """
 
+    weight: float
+    rows: Rows
+    loss: Any
+    score: Score | None
+    calibrates: bool
+    objective: Objective
+    Z: Array
+    work: Array
+
     def __init__(
         self,
         rows: Rows,

@@ -56,6 +56,16 @@ class Criterion:
         What one unit of L is in that of y; for each output, if they differ.
     """
 
+    network: Network
+    loss: Any
+    alpha: float
+    n: int
+    weight: float
+    unit: Any
+    splits: bool
+    dtype: Any
+    axpy: Any
+
     def __init__(
         self, network: Network, alpha: float, n: int, weight: float, w_unit: float, unit: Any
     ) -> None:
@@ -141,6 +151,13 @@ class Objective(Criterion):
     trains : bool, default=True
         Whether the gradient will be asked for.
     """
+
+    batches: Batches
+    batch_size: int
+    dropout: bool
+    keeps_outputs: bool
+    block: int
+    workspace: Workspace
 
     def __init__(
         self,

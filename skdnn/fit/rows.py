@@ -48,6 +48,16 @@ class Rows:
         What rows of X, if there is no X1, have to go through before the network reads them.
     """
 
+    X: Any
+    Y: Any
+    w: Array | None
+    table: Array | None
+    X1: Array | None
+    origin: Array | None
+    w_unit: float
+    prepare: Callable[[Any], Any]
+    weight: float
+
     def __init__(
         self,
         X: Any,
@@ -180,6 +190,11 @@ class Batches:
     numbers : int ndarray of shape (n,), optional
         Which of them; all by default.
     """
+
+    rows: Rows
+    numbers: Any
+    n: int
+    weight: float
 
     def __init__(self, rows: Rows, numbers: Any = None) -> None:
         self.rows, self.numbers = rows, numbers

@@ -332,6 +332,14 @@ class ProblemInShards(Problem):
         As for :class:`~skdnn.fit.recipe.Problem`.
     """
 
+    engine: Engine
+    shards: list[Any]
+    given: Sequence[Any]
+    net: Net
+    network: Network
+    w_unit: float
+    earlier: State | None
+
     def __init__(
         self,
         engine: Engine,
@@ -401,6 +409,12 @@ class ObjectiveInShards(Criterion):
     batch_size : int
         Rows in a batch, over all shards.
     """
+
+    engine: Engine
+    shards: list[Any]
+    numbers: Numbers
+    batch_size: int
+    drops: bool
 
     def __init__(
         self, problem: ProblemInShards, numbers: Numbers, settings: Any, batch_size: int
@@ -481,6 +495,10 @@ class JudgeOfShards(Judge):
     calibrates : bool
         As for :class:`~skdnn.fit.judge.Judge`.
     """
+
+    engine: Engine
+    shards: list[Any]
+    net: Net
 
     def __init__(self, engine: Engine, shards: list[Any], net: Net, calibrates: bool) -> None:
         self.engine, self.shards, self.net = engine, shards, net

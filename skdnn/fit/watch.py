@@ -83,6 +83,11 @@ class Run:
         The task whose subtasks are its epochs.
     """
 
+    stages: Stages
+    watch: Watch | None
+    task: Any
+    seed: int
+
     def __init__(self, stages: Stages, watch: Watch | None = None, task: Any = None) -> None:
         self.stages, self.watch, self.task = stages, watch, task
         self.seed = stages.seed
@@ -141,6 +146,14 @@ class Watch:
     max_epochs : int
         Of one network, over all stages.
     """
+
+    estimator: Any
+    data: Watched
+    several: bool
+    max_epochs: int
+    root: Any
+    is_watched: bool
+    describe: Describe
 
     def __init__(self, estimator: Any, data: Watched, n_networks: int, max_epochs: int) -> None:
         self.estimator, self.data = estimator, data
