@@ -70,56 +70,28 @@ def make_score(
     scorer = _with_classes(check_scoring(estimator, scoring), task.targets)
     if w is not None and not _takes_weights(scorer):
         raise invalid(estimator, "scoring", "a score that takes sample_weight for weighted rows")
-    return ByScorer(task, scorer, f"scoring={scoring!r}", fitted, data.X[chosen], y, w)
+    X, name, missing = data.X[chosen], f"scoring={scoring!r}", task.targets.missing(y)
+    weights = {} if w is None else {"sample_weight": w}
 
-
-class ByScorer:
-    """The score by one of scikit-learn's scorers, or by a callable like them."""
-
-    task: Task
-    scorer: Callable[..., Any]
-    name: str
-    fitted: Callable[[Model], Any]
-    X: Any
-    y: NDArray[Any]
-    kwargs: dict[str, Any]
-    missing: list[Any]
-
-    def __init__(
-        self,
-        task: Task,
-        scorer: Callable[..., Any],
-        name: str,
-        fitted: Callable[[Model], Any],
-        X: Any,
-        y: NDArray[Any],
-        w: Array | None,
-    ) -> None:
-        self.task, self.scorer, self.name = task, scorer, name
-        self.fitted, self.X, self.y = fitted, X, y
-        self.kwargs = {} if w is None else {"sample_weight": w}
-        self.missing = task.targets.missing(y)
-
-    def __call__(self, parameters: Parameters, Z: Array) -> float:
-        """Return the score of a network; nan where it is not defined."""
-        task = self.task
+    def score(parameters: Parameters, Z: Array) -> float:
         model = Model(task.inputs, [task.network.with_theta(parameters.theta)], task.targets)
-        estimator = self.fitted(model)
-        if not self.missing:
-            with about(self.name):
-                return float(self.scorer(estimator, self.X, self.y, **self.kwargs))
+        if not missing:
+            with about(name):
+                return float(scorer(fitted(model), X, y, **weights))
         with warnings.catch_warnings(), suppress(ValueError, ZeroDivisionError):
             warnings.simplefilter("ignore", UndefinedMetricWarning)
-            score = float(self.scorer(estimator, self.X, self.y, **self.kwargs))
-            if np.isfinite(score):
-                return score
+            found = float(scorer(fitted(model), X, y, **weights))
+            if np.isfinite(found):
+                return found
         warnings.warn(
-            f"{self.name} is not defined for validation rows that lack a class:"
-            f" they have none of {self.missing}.",
+            f"{name} is not defined for validation rows that lack a class: they have none of"
+            f" {missing}.",
             UndefinedMetricWarning,
             stacklevel=2,
         )
         return np.nan
+
+    return score
 
 
 def _with_classes(scorer: Any, targets: Targets) -> Any:

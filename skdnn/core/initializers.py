@@ -13,26 +13,11 @@ import numpy as np
 from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
 
-
-def glorot_variance(fan_in: int, fan_out: int) -> float:
-    """Return 2 / (fan_in + fan_out); Glorot and Bengio (2010)."""
-    return 2.0 / (fan_in + fan_out)
-
-
-def he_variance(fan_in: int, fan_out: int) -> float:
-    """Return 2 / fan_in, for relu; He, Zhang, Ren and Sun (2015)."""
-    return 2.0 / fan_in
-
-
-def lecun_variance(fan_in: int, fan_out: int) -> float:
-    """Return 1 / fan_in; LeCun, Bottou, Orr and Müller (1998)."""
-    return 1.0 / fan_in
-
-
+# The variance of a weight, by the number of inputs and of outputs of its layer.
 VARIANCES: dict[str, Callable[[int, int], float]] = {
-    "glorot": glorot_variance,
-    "he": he_variance,
-    "lecun": lecun_variance,
+    "glorot": lambda fan_in, fan_out: 2.0 / (fan_in + fan_out),  # Glorot and Bengio (2010)
+    "he": lambda fan_in, fan_out: 2.0 / fan_in,  # for relu; He, Zhang, Ren and Sun (2015)
+    "lecun": lambda fan_in, fan_out: 1.0 / fan_in,  # LeCun, Bottou, Orr and Müller (1998)
 }
 SHAPES = ("uniform", "normal")
 INITIALIZERS = (*(f"{family}_{shape}" for family in VARIANCES for shape in SHAPES), "spread")

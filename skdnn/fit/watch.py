@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
@@ -34,17 +34,6 @@ class Stages:
         stage = len(self.states)
         self.states.append(self.saved[stage] if stage < len(self.saved) else state)
         return self.states[stage]
-
-
-class Saver(Protocol):
-    """What a checkpoint is to a fit."""
-
-    every: int
-    seed: int  # of the fit
-    saved: list[list[dict[str, Any]]]  # the states of its networks, to go on from
-
-    def save(self, runs: list[Stages], complete: bool) -> None:
-        """Write down where all networks are."""
 
 
 @dataclass
@@ -165,7 +154,7 @@ class Watch:
         )
         callbacks = getattr(estimator, "_skl_callbacks", [])
         self.is_watched = bool(callbacks)
-        self.savers: list[Saver] = []
+        self.savers: list[Any] = []  # as `begin` of a checkpoint returns them
 
     def resume(self, task: Any, seed: int) -> tuple[int, list[list[dict[str, Any]]]]:
         """Return the seed of the fit and the saved states of its networks, in plain values."""
