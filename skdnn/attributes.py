@@ -26,7 +26,9 @@ stretch, calibration, whether it refitted. Its ``asdict()`` holds plain values."
     "intercepts_": ("list of ndarray", "The same biases, of shapes (n[l],). Settable."),
     "loss_": (
         "float",
-        "The objective (mean loss and L2 term) at the final weights, exactly, in units of y.",
+        """\
+The objective (mean loss and L2 term) at the final weights, exactly, in units of y. After
+`partial_fit` it is the last of ``loss_curve_``.""",
     ),
     "loss_curve_": (
         "list of float",

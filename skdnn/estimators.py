@@ -286,7 +286,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             data = replace(data, names=self._feature_names)
         targets = self._targets(data, model, classes)
         targets.check(data.y)
-        task = Task.of(self, data, None, targets, model)
+        if model is not None:
+            targets = targets.going_on(data.y, data.w, data.unit)
+        task = Task.of(self, data, None, targets, model, renews=True)
         n, n_rows = len(data.y), len(task.counted)
         settings = self._settings(n, n_rows, partial=True)
         recipe = Recipe.of_partial_fit(settings, n, n_rows, data.X.dtype)
@@ -296,9 +298,11 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         try:
             recipe.equip(state, problem.network.parameters.theta.dtype)
             state.begin()
+            if model is not None:
+                for parameters in state.vectors():
+                    model.carry(task.inputs, task.targets, parameters)
             recipe.train(state, problem, None, recipe.search, None, Run(Stages(state.seed)))
-            found = [Found(state)]
-            attributes = self._attributes(task, found, recipe, problem, whole=True)
+            attributes = self._attributes(task, [Found(state)], recipe, problem, in_part=True)
         except BaseException as error:
             if come_back() and model is not None:
                 error.add_note("The weights are as they were before; the optimiser starts anew.")
@@ -336,7 +340,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         values["max_iter"] = resolve(self, n).max_iter
         values["keeps_max_iter"] = not is_auto(self.max_iter)
         values["dropout"] = dropout_rates(self)
+        values["average_grows"] = partial and is_auto(self.average_decay)
         if partial:
+            if is_auto(self.learning_rate) and self.solver in STOCHASTIC:
+                values["learning_rate"] = "inverse_sqrt"
             values["early_stopping"] = False
             values["precision"] = None if is_auto(self.precision) else self.precision
         return Settings(**values)
@@ -356,18 +363,18 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         found: list[Found],
         recipe: Recipe,
         problem: Any,
-        whole: bool = False,
+        in_part: bool = False,
     ) -> dict[str, Any]:
         """Return all attributes of an estimator that is fitted as far as was found.
 
         Of the fit of a single network the curves and what else there is one of for each are
-        single too. Without a problem, in the middle of a fit, ``loss_`` is the last of the
-        curve. What a warm start needs is kept for it, or if `whole`.
+        single too. Without a problem, in the middle of a fit, and for a fit `in_part`, ``loss_``
+        is the last of the curve. What a warm start needs is kept for it, and in part.
         """
         if problem is None:  # training goes on, and what is described stays
             found = [replace(one, state=one.state.light(one.state.final()).copy()) for one in found]
         model = task.model(found)
-        whole = whole or self.warm_start
+        whole = in_part or self.warm_start
         states = [
             one.state if whole else one.state.light(network.parameters)
             for one, network in zip(found, model.networks, strict=True)
@@ -381,6 +388,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         if problem is not None:
             last = [one["loss_"] for one in each]
             recorded["loss_"], recorded["_losses"] = float(np.mean(last)), last
+        if problem is not None and not in_part:
             with found[-1].interruptible("finding loss_, which is the last of loss_curve_"):
                 recorded["loss_"], recorded["_losses"] = task.losses(model, found, recipe, problem)
                 if not np.isfinite(recorded["loss_"]):
@@ -700,7 +708,7 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
 
     def _numbers(self, data: Data, scales: bool) -> Numbers:
         """Return the targets of rows, in units of their own or scaled."""
-        return Numbers.learn(data.y, data.w, self._loss(), scales)
+        return Numbers.learn(data.y, data.w, self._loss(), scales, data.unit)
 
     def _renew_targets(self, targets: Targets, data: Data, classes: ArrayLike | None) -> Targets:
         assert isinstance(targets, Numbers)
@@ -755,9 +763,11 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
     def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Go once through the given rows, from the weights as they are.
 
-        In mini-batches, at the rate `learning_rate_init`, which 'invscaling' alone lowers:
-        n calls are a fit of n epochs. The optimiser's state is kept from call to call, and
-        in a pickle.
+        In mini-batches, at a rate that knows no horizon, as `learning_rate` says; the
+        optimiser's state is kept from call to call, and in a pickle. Where rows and targets
+        are scaled inside, it is by the statistics of the rows of all calls: the weights of the
+        first and of the last layer are rewritten for it, so that predictions stay
+        (`scale_inputs` says how exactly). With :meth:`plain` n calls are a fit of n epochs.
 
         Parameters
         ----------
@@ -916,9 +926,11 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
     ) -> Self:
         """Go once through the given rows, from the weights as they are.
 
-        In mini-batches, at the rate `learning_rate_init`, which 'invscaling' alone lowers:
-        n calls are a fit of n epochs. The optimiser's state is kept from call to call, and
-        in a pickle.
+        In mini-batches, at a rate that knows no horizon, as `learning_rate` says; the
+        optimiser's state is kept from call to call, and in a pickle. Where rows and targets
+        are scaled inside, it is by the statistics of the rows of all calls: the weights of the
+        first and of the last layer are rewritten for it, so that predictions stay
+        (`scale_inputs` says how exactly). With :meth:`plain` n calls are a fit of n epochs.
 
         Parameters
         ----------

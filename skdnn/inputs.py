@@ -8,21 +8,25 @@ k rows, and is the same for a dense and a sparse X.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any, Self, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import issparse, vstack
+from scipy.special import ndtri
 from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from skdnn.core.activations import Array
+from skdnn.core.network import Parameters
 
 BLOCK = 1 << 19  # bytes of X to bring to other coordinates at once, which stay in the cache
 COARSE = 1e3  # deviations, of which float32 has a ten-thousandth left
 FARTHEST = 1e18  # whose square is finite in float32
 FAR = 1e9  # where x / sqrt(1 + (x / 3)^2) is 3 to every digit
 STATISTICS = 1 << 23  # bytes of X to take the statistics of at once, or 1,024 rows
+NORMAL = ndtri((np.arange(16)[:, None] + 0.5) / 16)  # quantiles of a normal column
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Inputs:
         Whether x / sqrt(1 + (x / 3)^2) follows, which keeps the result within (-3, 3).
     method : str or None
         The value of `scale_inputs` that it was learnt by.
+    summary : Summary or None
+        What is known of the rows that it was learnt from, none of which is in it.
     """
 
     dtype: Any
@@ -46,6 +52,7 @@ class Inputs:
     scale: Array | None = None
     clips: bool = False
     method: str | None = None
+    summary: Summary | None = None
 
     def __call__(self, X: Any) -> Any:
         """Return X in the network's coordinates, in `dtype`; it is not changed.
@@ -124,6 +131,72 @@ class Inputs:
             X1[part, 1:] = narrowed(self(X[part]), dtype)
         return X1[:, 1:], X1
 
+    def going_on(self, X: Any, w: Array | None, unit: float) -> Self:
+        """Return the change of coordinates for the rows so far and further ones.
+
+        It is by their moments; quartiles are the means of those of the lots.
+        """
+        if self.summary is None or self.center is None or self.scale is None:
+            return self
+        more = Summary.of(X, w, unit=unit)
+        summary = Summary.merged([self.summary, more])
+        statistics, _ = SCALERS[str(self.method)]
+        if statistics is moments:
+            return self._settled(*summary.moments(), summary)
+        share: Any = more.weight / summary.weight
+        share = np.where(self.summary.constant, 1.0, np.where(more.constant, 0.0, share))
+        center, scale = statistics(X, w)
+        return self._settled(
+            self.center + share * (center - self.center),
+            self.scale + share * (scale - self.scale),
+            summary,
+        )
+
+    def _settled(self, center: Array, scale: Array, summary: Summary) -> Self:
+        """Return the change of coordinates with another centre and scale, of other rows."""
+        scale = positive(scale.astype(self.dtype))  # which may have rounded to 0
+        center = center.astype(self.dtype)
+        summary = replace(summary, sample=None, sample_weight=None)
+        return replace(self, center=center, scale=scale, summary=summary)
+
+    def carry(self, new: Inputs, parameters: Parameters) -> None:
+        """Rewrite W[1] and b[1] for other coordinates g, so that W[1] f(x) + b[1] stays.
+
+        With f(x) = a g(x) + d in every column, W[1] <- W[1] a and b[1] <- b[1] + W[1] d.
+        """
+        if self.center is None:
+            return
+        a, d = self._as_line_in(new)
+        parameters.b[1] += parameters.W[1] @ d.astype(parameters.theta.dtype)[:, None]
+        parameters.W[1] *= a
+
+    def _as_line_in(self, new: Inputs) -> tuple[Array, Array]:
+        """Return a and d of every column.
+
+        They are exact if the coordinates do not clip. If they do it is the line nearest to f
+        over a normal column: a is at most 3, and f is missed by at most 15. A column that has
+        been constant in f, where its scale was arbitrary, keeps its weights: a is 1, and f is
+        met at the one value that it had.
+        """
+        assert self.center is not None
+        assert self.scale is not None
+        assert self.summary is not None
+        assert new.center is not None
+        assert new.scale is not None
+        center, scale, to, by = (
+            a.astype(np.float64) for a in (self.center, self.scale, new.center, new.scale)
+        )
+        if self.clips:
+            of = self._scaled(to + by * NORMAL, center, scale)
+            onto = new._scaled(NORMAL, np.zeros(1), np.ones(1))
+            a, d = (onto * of).mean(axis=0) / np.square(onto).mean(), of.mean(axis=0)
+        else:
+            a, d = by / scale, (to - center) / scale
+        a, d = (np.clip(x, -FARTHEST, FARTHEST) for x in (a, d))
+        constant = self.summary.constant
+        at = new._scaled(center, to, by)
+        return np.where(constant, 1.0, a), np.where(constant, -at, d)
+
     def plain(self) -> dict[str, Any]:
         """Return what it is, as names, numbers and arrays."""
         return {
@@ -132,15 +205,17 @@ class Inputs:
             "scale": self.scale,
             "clips": self.clips,
             "method": self.method,
+            "summary": None if self.summary is None else self.summary.plain(),
         }
 
     @classmethod
     def of_plain(cls, kept: dict[str, Any]) -> Self:
         """Return what `plain` told of."""
-        return cls(**{**kept, "dtype": np.dtype(kept["dtype"])})
+        summary = None if kept["summary"] is None else Summary(**kept["summary"])
+        return cls(**{**kept, "dtype": np.dtype(kept["dtype"]), "summary": summary})
 
 
-def fit_inputs(X: Any, w: Array | None, method: str | None) -> Inputs:
+def fit_inputs(X: Any, w: Array | None, method: str | None, unit: float = 1.0) -> Inputs:
     """Learn the change of coordinates from rows and their weights.
 
     Parameters
@@ -151,17 +226,15 @@ def fit_inputs(X: Any, w: Array | None, method: str | None) -> Inputs:
         The weights, >= 0.
     method : str or None
         A name in :data:`SCALERS`; None leaves X as it is.
+    unit : float, default=1.0
+        What a weight of 1 is in those that the user gave.
     """
     if method is None:
         return Inputs(X.dtype)
     statistics, clips = SCALERS[method]
-    return _settled(*statistics(X, w), X.dtype, clips, method)
-
-
-def _settled(center: Array, scale: Array, dtype: Any, clips: bool, method: str) -> Inputs:
-    """Return the change of coordinates in the type of X."""
-    scale = positive(scale.astype(dtype))  # which may have rounded to 0
-    return Inputs(dtype, center.astype(dtype), scale, clips, method)
+    summary = Summary.of(X, w, unit=unit)
+    found = summary.moments() if statistics is moments else statistics(X, w)
+    return Inputs(X.dtype, clips=clips, method=method)._settled(*found, summary)
 
 
 @dataclass(frozen=True)
@@ -174,9 +247,9 @@ class Summary:
         The rows' total weight.
     low, high, mean, deviation : ndarray of shape (n_features,)
         Of every column, over the rows of weight > 0.
-    sample : ndarray of shape (n_sampled, n_features)
+    sample : ndarray of shape (n_sampled, n_features) or None
         Some of these rows, for what sums do not tell.
-    sample_weight : ndarray of shape (n_sampled,)
+    sample_weight : ndarray of shape (n_sampled,) or None
         Their weights.
     """
 
@@ -185,19 +258,26 @@ class Summary:
     high: Array
     mean: Array
     deviation: Array
-    sample: Any
-    sample_weight: Array
+    sample: Any = None
+    sample_weight: Array | None = None
 
     @classmethod
-    def of(cls, X: Any, w: Array | None, n_sampled: int = 0, seed: int = 0) -> Self:
-        """Return that of rows and their weights; which of them are sampled a seed decides."""
+    def of(
+        cls, X: Any, w: Array | None, n_sampled: int = 0, seed: int = 0, unit: float = 1.0
+    ) -> Self:
+        """Return that of rows and their weights; which of them are sampled a seed decides.
+
+        A weight of 1 is `unit` in those of other lots.
+        """
         n = X.shape[0]
         ones = np.ones(n) if w is None else w
+        weight = float(ones.sum(dtype=np.float64)) * unit
+        if not n_sampled:
+            return cls(weight, *_described(X, w))
         counted = np.flatnonzero(ones)
         if len(counted) > n_sampled:
             rng = np.random.default_rng(seed)
             counted = np.sort(rng.choice(counted, n_sampled, replace=False))
-        weight = float(ones.sum(dtype=np.float64))
         return cls(weight, *_described(X, w), X[counted], ones[counted])
 
     @classmethod
@@ -220,22 +300,25 @@ class Summary:
             p * ((part.deviation / unit) ** 2 + (a / unit) ** 2)
             for p, part, a in zip(shares, parts, away, strict=True)
         )
+        low = np.min([part.low for part in parts], axis=0)
+        high = np.max([part.high for part in parts], axis=0)
+        whole = cls(weight, low, high, mean, unit * np.sqrt(square))
         samples = [part.sample for part in parts]
-        return cls(
-            weight,
-            np.min([part.low for part in parts], axis=0),
-            np.max([part.high for part in parts], axis=0),
-            mean,
-            unit * np.sqrt(square),
-            vstack(samples, "csr") if issparse(samples[0]) else np.concatenate(samples),
-            np.concatenate([part.sample_weight for part in parts]),
-        )
+        if any(sample is None for sample in samples):
+            return whole
+        sample = vstack(samples, "csr") if issparse(samples[0]) else np.concatenate(samples)
+        weights = np.concatenate([cast(Array, part.sample_weight) for part in parts])
+        return replace(whole, sample=sample, sample_weight=weights)
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """The columns of one value."""
+        return self.low == self.high
 
     def moments(self) -> tuple[Array, Array]:
         """Return what the function `moments` does of all rows."""
-        constant = self.low == self.high
-        center = np.where(constant, self.low, self.mean)
-        return center, positive(np.where(constant, 0.0, self.deviation))
+        center = np.where(self.constant, self.low, self.mean)
+        return center, positive(np.where(self.constant, 0.0, self.deviation))
 
     def inputs(self, method: str | None, dtype: Any) -> Inputs:
         """Return what `fit_inputs` does of all rows: by moments, or quartiles of the sample."""
@@ -244,7 +327,12 @@ class Summary:
         statistics, clips = SCALERS[method]
         by_moments = statistics is moments
         found = self.moments() if by_moments else statistics(self.sample, self.sample_weight)
-        return _settled(*found, dtype, clips, method)
+        return Inputs(dtype, clips=clips, method=method)._settled(*found, self)
+
+    def plain(self) -> dict[str, Any]:
+        """Return all but the sample, as numbers and arrays."""
+        names = ("weight", "low", "high", "mean", "deviation")
+        return {name: getattr(self, name) for name in names}
 
 
 def moments(X: Any, w: Array | None) -> tuple[Array, Array]:

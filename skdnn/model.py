@@ -64,6 +64,11 @@ class Model:
                 result[start : start + chunk] = part
         return result
 
+    def carry(self, inputs: Inputs, targets: Targets, parameters: Parameters) -> None:
+        """Rewrite parameters of its networks for other coordinates: what they predict stays."""
+        self.inputs.carry(inputs, parameters)
+        self.targets.carry(targets, parameters)
+
     def _chunk(self) -> int:
         """Return how many rows to take at once."""
         parameters = self.networks[0].parameters

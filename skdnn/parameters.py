@@ -291,10 +291,12 @@ class Common:
         `max_iter`: 'constant' 1; 'cosine' (1 + cos(pi p)) / 2; 'one_cycle' a rise over 0.3 and
         a fall to 0; 'coslog4' (1 - cos(2 pi log2(1 + 15 p))) / 2; a callable is called with p.
         'invscaling' divides by (rows seen + 1)^power_t, at each epoch's start; 'adaptive'
-        divides by 5 whenever `n_iter_no_change` epochs bring no improvement, down to 1e-6. In
-        `partial_fit` all are constant but 'invscaling', which counts the rows of all calls.""",
+        divides by 5 whenever `n_iter_no_change` epochs bring no improvement, down to 1e-6;
+        'inverse_sqrt' divides by sqrt(1 + steps / 1000). In `partial_fit` all are constant but
+        'invscaling' and 'inverse_sqrt', which count the rows and steps of all calls.""",
         auto=Auto(
-            "'auto' is 'cosine' for 'sgd' and 'adam', 'constant' otherwise.",
+            """'auto' is 'cosine' for 'sgd' and 'adam', and 'inverse_sqrt' in `partial_fit`;
+            'constant' for the other solvers.""",
             lambda given, n: "cosine" if given.solver in STOCHASTIC else "constant",
         ),
     )
@@ -500,7 +502,8 @@ class Common:
         With d > 0 the model is the exponential moving average of the weights after each step,
         m <- d m + (1 - d) theta, divided by 1 - d^t as Adam's averages are.""",
         auto=Auto(
-            "'auto' is 0.99 for 'sgd' and 'adam', 0 otherwise.",
+            """'auto' is 0.99 for 'sgd' and 'adam', and in `partial_fit` 1 - 9 / (t + 8) at step
+            t, an average over about the last ninth of all steps; 0 otherwise.""",
             lambda given, n: 0.99 if given.solver in STOCHASTIC else 0.0,
         ),
     )
@@ -552,7 +555,13 @@ class Common:
         doc="""{'standard', 'clipped', 'robust'} or None
         How columns of X are scaled inside: to mean 0 and deviation 1; the same with smooth
         clipping at 3, x / sqrt(1 + (x / 3)^2); or to median 0 and interquartile range 1 with
-        that clipping. A sparse X is scaled like a dense one, and stays as sparse.""",
+        that clipping. A sparse X is scaled like a dense one, and stays as sparse.
+
+        In `partial_fit` the statistics go on with every call: means and deviations exactly,
+        medians and ranges as means over the calls. W[1] and b[1] are rewritten for them, so
+        that W[1] f(x) + b[1] stays: exactly for 'standard', and with clipping as nearly as a
+        line can, by which the input of a unit changes by at most 15 times the sum of its
+        weights' magnitudes, and by next to nothing once the statistics have settled.""",
     )
     n_estimators: int = param(
         default=1,

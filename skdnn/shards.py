@@ -202,9 +202,9 @@ def tell(part: Part, number: int, n_sampled: int, distinct: Any) -> Told | None:
     w = part.w
     if w is not None and not w.any():
         return None
-    columns = Summary.of(part.X, w, n_sampled, number)
+    columns = Summary.of(part.X, w, n_sampled, number, part.unit)
     if distinct is None:
-        return Told(columns, Summary.of(part.y.reshape(len(part.y), -1), w), None)
+        return Told(columns, Summary.of(part.y.reshape(len(part.y), -1), w, unit=part.unit), None)
     values, inverse = np.unique(part.y, axis=0, return_inverse=True)
     weights = np.zeros(len(distinct))
     weights[_places(values, distinct)] = np.bincount(inverse.ravel(), w)

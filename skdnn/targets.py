@@ -21,7 +21,7 @@ from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES, BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from skdnn.core.network import Parameters
 from skdnn.door import about
-from skdnn.inputs import Summary, moments, positive
+from skdnn.inputs import Summary, positive
 
 # Multiplies given weights of the rows of y by those of their classes.
 Weigh = Callable[[NDArray[Any], Array | None], Array | None]
@@ -56,6 +56,13 @@ class Targets:
     def check(self, y: NDArray[Any], name: str = "y") -> None:
         """Refuse a later y, by the name that the user gave it by, that does not suit the first."""
         raise NotImplementedError
+
+    def going_on(self, y: NDArray[Any], w: Array | None, unit: float) -> Self:
+        """Return the targets for the rows so far and further ones, of which w = 1 is `unit`."""
+        return self
+
+    def carry(self, new: Self, parameters: Parameters) -> None:
+        """Rewrite W[L] and b[L] for other coordinates of y, so that predictions stay."""
 
     def missing(self, y: NDArray[Any]) -> list[Any]:
         """Return the classes that no row of y has."""
@@ -129,28 +136,24 @@ class Numbers(Targets):
         y = center + scale * o, where o is the network's output; None for o itself.
     constant : ndarray of bool of shape (n_outputs,) or None
         The targets that have been constant: their raw outputs are 0 in the model.
+    summary : Summary or None
+        What is known of the targets so far.
 
-    Of several quantiles of one target the three have its one entry.
+    Of several quantiles of one target these have its one entry.
     """
 
     center: Array | None = None
     scale: Array | None = None
     constant: NDArray[np.bool_] | None = None
+    summary: Summary | None = None
     kind: ClassVar[str] = "numbers"
 
     @classmethod
-    def learn(cls, y: NDArray[Any], w: Array | None, loss: Loss, scales: bool) -> Self:
+    def learn(
+        cls, y: NDArray[Any], w: Array | None, loss: Loss, scales: bool, unit: float = 1.0
+    ) -> Self:
         """Learn the targets' centre and scale."""
-        Y = y.reshape(len(y), -1)
-        if not scales:
-            return cls(loss, len(loss.levels) or Y.shape[1])
-        if loss.shifts:
-            center, scale = moments(Y, w)
-        else:
-            scale = positive(np.average(Y, axis=0, weights=w))
-            center = np.zeros_like(scale)
-        counted = Y if w is None else Y[w > 0]
-        return cls._settled(loss, center, scale, counted.min(axis=0), counted.max(axis=0))
+        return cls.of(Summary.of(y.reshape(len(y), -1), w, unit=unit), loss, scales)
 
     @classmethod
     def of(cls, summary: Summary, loss: Loss, scales: bool) -> Self:
@@ -158,23 +161,36 @@ class Numbers(Targets):
         if not scales:
             return cls(loss, len(loss.levels) or len(summary.mean))
         center, scale = summary.moments()
+        constant = summary.constant
         if not loss.shifts:
-            center, scale = np.zeros_like(scale), positive(summary.mean)
-        return cls._settled(loss, center, scale, summary.low, summary.high)
-
-    @classmethod
-    def _settled(cls, loss: Loss, center: Array, scale: Array, low: Array, high: Array) -> Self:
-        constant = low == high
-        if loss.shifts:
-            center, scale = np.where(constant, low, center), np.where(constant, 1.0, scale)
-        else:
-            scale = np.where(constant, low, scale)
+            scale = np.where(constant, summary.low, positive(summary.mean))
+            center = np.zeros_like(scale)
         if not np.all(np.isfinite(scale**loss.degree)):
             raise ValueError(
                 f"y must not spread so far that its loss is beyond float64; it has a deviation of"
                 f" {scale.max():.3g}. Divide y by a constant."
             )
-        return cls(loss, len(loss.levels) or len(center), center, scale, constant)
+        return cls(loss, len(loss.levels) or len(center), center, scale, constant, summary)
+
+    def going_on(self, y: NDArray[Any], w: Array | None, unit: float) -> Self:
+        if self.summary is None:
+            return self
+        more = Summary.of(y.reshape(len(y), -1), w, unit=unit)
+        return self.of(Summary.merged([self.summary, more]), self.loss, scales=True)
+
+    def carry(self, new: Self, parameters: Parameters) -> None:
+        if self.center is None or self.scale is None or self.constant is None:
+            return
+        assert new.center is not None
+        assert new.scale is not None
+        # What has been constant had no scale, and begins afresh.
+        factor = np.where(self.constant, 1.0, positive(self.scale) / positive(new.scale))
+        shift = np.where(self.constant, 0.0, (self.center - new.center) / positive(new.scale))
+        if self.loss.shifts:
+            parameters.bW[-1] *= factor[:, None]
+            parameters.b[-1] += shift[:, None]
+        else:  # y = scale exp(z)
+            parameters.b[-1] += np.log(factor)[:, None]
 
     def relearnt(self, learn: Callable[[], Numbers]) -> Numbers:
         """Return these targets with a scale for those that are constant no longer."""
@@ -262,12 +278,15 @@ class Numbers(Targets):
             "center": self.center,
             "scale": self.scale,
             "constant": self.constant,
+            "summary": None if self.summary is None else self.summary.plain(),
         }
 
     @classmethod
     def restore(cls, kept: dict[str, Any]) -> Self:
         loss = LOSSES[kept["loss"]](*kept["options"])
-        return cls(loss, kept["n_outputs"], kept["center"], kept["scale"], kept["constant"])
+        summary = None if kept["summary"] is None else Summary(**kept["summary"])
+        learnt = kept["center"], kept["scale"], kept["constant"]
+        return cls(loss, kept["n_outputs"], *learnt, summary)
 
 
 @dataclass(frozen=True)

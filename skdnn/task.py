@@ -79,16 +79,22 @@ class Task:
         model: Model | None = None,
         earlier: State | None = None,
         pair: Pair | None = None,
+        renews: bool = False,
     ) -> Self:
-        """Learn the coordinates of the rows, or take those of the model to go on from."""
+        """Learn the coordinates of the rows, or take those of the model to go on from.
+
+        These stay, unless the task `renews` them: then they are those of all rows so far.
+        """
         sizes = (data.X.shape[1], *hidden_sizes(estimator), targets.n_outputs)
         dtype = data.X.dtype if model is None else model.inputs.dtype
         network = blank(sizes, dtype, activation_names(estimator), targets)
         if model is None:
-            inputs = fit_inputs(data.X, data.w, estimator.scale_inputs)
+            inputs = fit_inputs(data.X, data.w, estimator.scale_inputs, data.unit)
         else:
             inputs = model.inputs
             check_same(estimator, network, model)
+            if renews:
+                inputs = inputs.going_on(data.X, data.w, data.unit)
         class_weight = getattr(estimator, "class_weight", None)
         weigh = targets.weigher(class_weight, data.y, data.w)
         joins = given is not None and estimator.refit is True and stops_early(estimator)

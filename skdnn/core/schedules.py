@@ -40,11 +40,12 @@ def coslog4(p: float) -> float:
     return 0.5 * (1.0 - math.cos(2.0 * math.pi * math.log2(1.0 + 15.0 * p)))
 
 
-# The rates of invscaling and adaptive follow the samples seen and the loss: the
-# training loop knows them, and their factor of progress is 1.
+# The rates of invscaling, inverse_sqrt and adaptive follow the samples seen, the steps taken
+# and the loss: the training loop knows them, and their factor of progress is 1.
 SCHEDULES: dict[str, Schedule] = {
     "constant": constant,
     "invscaling": constant,
+    "inverse_sqrt": constant,
     "adaptive": constant,
     "cosine": cosine,
     "one_cycle": one_cycle,

@@ -326,7 +326,7 @@ class Recipe:
 
     @classmethod
     def of_partial_fit(cls, settings: Any, n: int, n_rows: int, dtype: Any) -> Self:
-        """Return the recipe of one epoch, at a constant rate or that of 'invscaling'."""
+        """Return the recipe of one epoch, at a rate that knows no horizon."""
         recipe = cls.of(settings, n, n_rows, 0, False, dtype)
         constant = replace(
             recipe.search,
@@ -335,7 +335,8 @@ class Recipe:
             n_iter_no_change=np.inf,
             warns=False,
         )
-        name = "constant" if constant.power_t is None else recipe.learning_rate
+        falls = constant.slows or constant.power_t is not None
+        name = recipe.learning_rate if falls else "constant"
         return replace(recipe, max_epochs=1, learning_rate=name, search=constant)
 
     def random_states(self) -> list[int]:
@@ -581,12 +582,14 @@ def _plan(settings: Any, n: int, of: int, keep_best: bool = False) -> Plan:
         ),
         adaptive=adaptive,
         power_t=settings.power_t if schedule == "invscaling" else None,
+        slows=schedule == "inverse_sqrt",
         tol=settings.tol,
         n_iter_no_change=patience,
         margin=margin,
         weight_decay=settings.weight_decay,
         clip_norm=settings.clip_norm,
         average_decay=settings.average_decay,
+        average_grows=settings.average_grows,
         keep_best=keep_best,
         warns=warns,
         max_fun=settings.max_fun,

@@ -16,7 +16,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from enum import StrEnum
-from math import ceil
+from math import ceil, sqrt
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -29,6 +29,8 @@ from skdnn.core.optimizers import OPTIMIZERS, PERIOD, Optimizer, drop_small
 from skdnn.core.schedules import Schedule
 from skdnn.fit.judge import Judge, Verdict, calibrated
 from skdnn.fit.objective import Cost, Criterion
+
+SLOWS_AFTER = 1000  # steps, from which on the rate of inverse_sqrt falls
 
 
 class End(StrEnum):
@@ -70,6 +72,7 @@ class State:
     average: Array | None = None  # of the weights, if asked for
     total_epochs: int = 0  # ever; with the seed, the key of the next epoch's generator
     samples: int = 0  # rows seen, ever
+    steps: int = 0  # ever, of those that led to these weights
     best_loss: float = np.inf  # ever, as reported
     curves: Curves = field(default_factory=Curves)
     # Of the current call to fit:
@@ -87,6 +90,11 @@ class State:
         self.epoch = self.stale = self.best_epoch = 0
         self.reference = self.best_score = -np.inf
         self.best_theta, self.end, self.divisor = None, End.NOT, 1.0
+
+    def vectors(self) -> list[Parameters]:
+        """Return the weights and their average, where one is kept: of what moves both."""
+        averages = [] if self.average is None else [self.parameters.like(self.average)]
+        return [self.parameters, *averages]
 
     def final(self) -> Parameters:
         """Return the weights that predict: the average, where one is kept."""
@@ -242,6 +250,8 @@ class Plan:
     weight_decay: float = 0.0
     clip_norm: float | None = None
     average_decay: float = 0.0
+    slows: bool = False  # at the rate of inverse_sqrt
+    average_grows: bool = False  # over a share of all steps, in place of average_decay
     epochs: int | None = None  # where to end before max_iter, which paces the schedule
     divisors: tuple[float, ...] = ()  # of the rate, which it is to repeat over `epochs`
     keep_best: bool = False  # restore the epoch with the best validation score
@@ -270,6 +280,17 @@ class Plan:
             warns=False,
             has_fallback=True,
         )
+
+    def weight_of_last(self, state: State) -> float:
+        """Return the weight of the newest weights in their average."""
+        if self.average_grows:
+            # Shamir and Zhang (2013), "Stochastic gradient descent for non-smooth
+            # optimization", section 4: an average over the last ninth, without a horizon.
+            return 9.0 / (state.steps + 8.0)
+        # The exponential moving average of theta_1..theta_t, normalised as Adam's are.
+        assert state.optimizer is not None
+        d = self.average_decay
+        return (1.0 - d) / (1.0 - d**state.optimizer.t)
 
     def divisor(self, state: State) -> float:
         """Return what the rate of the state's next epoch is divided by."""
@@ -361,6 +382,8 @@ def _run_epoch(state: State, objective: Criterion, plan: Plan) -> Cost:
 
     def step(i: int) -> None:
         r = rate * plan.schedule((state.epoch + i / n_steps) / plan.max_iter)
+        if plan.slows:
+            r /= sqrt(1.0 + state.steps / SLOWS_AFTER)
         if i == 0:
             state.curves.learning_rate.append(r)
             state.curves.divisor.append(divisor)
@@ -383,13 +406,12 @@ def _step(state: State, objective: Criterion, rate: float, plan: Plan) -> None:
         for W in state.parameters.weights:
             W *= 1.0 - rate * plan.weight_decay
     state.optimizer.step(theta, gradient.theta, rate)
+    state.steps += 1
     if state.average is not None:
-        # The exponential moving average of theta_1..theta_t, normalised as Adam's are.
-        d, t = plan.average_decay, state.optimizer.t
-        c = (1.0 - d) / (1.0 - d**t)
+        c = plan.weight_of_last(state)
         state.average *= 1.0 - c
         objective.axpy(theta, state.average, a=c)
-        if t % PERIOD == 0:
+        if state.optimizer.t % PERIOD == 0:
             drop_small(state.average, scratch=gradient.theta)  # which is spent
 
 

@@ -310,18 +310,6 @@ def test_an_interrupt_in_the_callback_at_the_end_keeps_the_fit(name):
     assert model.loss_ == whole.loss_
 
 
-@NAME
-def test_an_interrupt_while_the_loss_is_found_keeps_the_partial_fit(name, monkeypatch):
-    whole = BEFORE["partial fits"](name)
-    monkeypatch.setattr(Task, "losses", interrupt)
-    with pytest.warns(UserWarning, match="interrupted by the user after training"):
-        model = BEFORE["partial fits"](name)
-    monkeypatch.undo()
-    for one in (model, whole):
-        one.partial_fit(*many(name))
-    assert np.array_equal(outputs_of(model, X), outputs_of(whole, X))
-
-
 def test_a_fit_interrupted_while_the_loss_is_found_goes_on_from_its_checkpoint(
     tmp_path, monkeypatch
 ):

@@ -107,17 +107,20 @@ def test_partial_fit_takes_early_stopping_that_is_off_or_auto(Estimator, off):
 
 
 @EACH
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "adaptive", "invscaling", "auto"])
+@pytest.mark.parametrize(
+    "schedule", ["constant", "cosine", "adaptive", "invscaling", "inverse_sqrt", "auto"]
+)
 def test_partial_fit_has_the_rates_that_its_docstring_names(Estimator, schedule):
     model = in_part(Estimator, learning_rate=schedule, solver="sgd")
     for _ in range(2):
         model.partial_fit(*(data(Estimator, 100)[name] for name in "Xy"))
     falls = np.diff(model.learning_rate_curve_) < 0
-    assert falls.all() if schedule == "invscaling" else not falls.any()
+    assert falls.all() if schedule in ("invscaling", "inverse_sqrt", "auto") else not falls.any()
     said = " ".join(Estimator.__doc__.split())
-    assert "In `partial_fit` all are constant but 'invscaling'" in said
+    assert "In `partial_fit` all are constant but 'invscaling' and 'inverse_sqrt'" in said
+    assert "and 'inverse_sqrt' in `partial_fit`" in said
     said = " ".join(Estimator.partial_fit.__doc__.split())
-    assert "at the rate `learning_rate_init`, which 'invscaling' alone lowers" in said
+    assert "at a rate that knows no horizon, as `learning_rate` says" in said
 
 
 # tol

@@ -6,7 +6,7 @@ import scipy.sparse
 from numpy.testing import assert_allclose
 
 from skdnn import DNNBinaryClassifier, DNNRegressor
-from skdnn.inputs import SCALERS, fit_inputs
+from skdnn.inputs import SCALERS, Summary, fit_inputs
 
 rng = np.random.default_rng(0)
 N = 80
@@ -89,13 +89,73 @@ def test_a_sparse_input_gives_the_model_of_the_dense_one(kind):
     assert_allclose(ours.predict(scipy.sparse.csr_array(dense)), ours.predict(dense), rtol=1e-12)
 
 
-def test_the_scale_is_that_of_the_first_partial_fit():
-    model = regressor().partial_fit(X, REAL)
-    inputs, targets = model._model.inputs, model._model.targets
-    before = inputs.scale.copy(), targets.scale.copy()
-    model.partial_fit(100.0 * X, 100.0 * REAL)
-    assert_allclose(model._model.inputs.scale, before[0], rtol=0)
-    assert_allclose(model._model.targets.scale, before[1], rtol=0)
+WEIGHTS = {"none": None, "some": rng.integers(0, 4, N).astype(float), "large": np.full(N, 1e306)}
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("kind", ["standard", "clipped"])
+def test_the_scale_is_that_of_the_rows_of_all_calls_to_partial_fit(kind, weights):
+    w, drifting = WEIGHTS[weights], X * np.linspace(1.0, 50.0, N)[:, None] + 1e3
+    model = regressor(scale_inputs=kind)
+    for part in np.array_split(np.arange(N), [10, 11, 70]):
+        model.partial_fit(drifting[part], REAL[part], None if w is None else w[part])
+    whole = fit_inputs(drifting, None if weights == "large" else w, kind)
+    assert_allclose(model._model.inputs.center, whole.center, rtol=1e-12)
+    assert_allclose(model._model.inputs.scale, whole.scale, rtol=1e-12)
+    targets = Summary.of(REAL[:, None], None if weights == "large" else w)
+    assert_allclose(model._model.targets.center, targets.mean, rtol=1e-9, atol=1e-12)
+    assert_allclose(model._model.targets.scale, targets.deviation, rtol=1e-12)
+
+
+@np.errstate(over="ignore")
+@pytest.mark.parametrize("unit", [1e-250, 1.0, 1e250])
+def test_moments_add_up_in_any_unit(unit):
+    parts = [Summary.of(unit * X[part], None) for part in np.array_split(np.arange(N), 3)]
+    added, whole = Summary.merged(parts), Summary.of(unit * X, None)
+    for name in ("weight", "low", "high", "mean", "deviation"):
+        assert_allclose(getattr(added, name), getattr(whole, name), rtol=1e-9)
+
+
+STILL = {"learning_rate": "constant", "learning_rate_init": 1e-300, "average_decay": 0.0}
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson", "gamma"])
+def test_where_scaling_is_affine_predictions_stay_when_it_goes_on(loss):
+    positive = np.exp(0.1 * REAL)
+    model = regressor(scale_inputs="standard", loss=loss, **STILL).partial_fit(X, positive)
+    model.set_params(learning_rate_init=0.01).partial_fit(X, positive)
+    before = model.predict(X)
+    model.set_params(**STILL).partial_fit(3.0 * X + 2.0, 5.0 * positive)
+    assert_allclose(model.predict(X), before, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-2, 1.0, 1e6])
+@pytest.mark.parametrize("kind", ["clipped", "robust"])
+def test_where_it_clips_the_input_of_a_unit_changes_by_at_most_15_times_its_weights(kind, scale):
+    model = regressor(scale_inputs=kind, average_decay=0.0).partial_fit(X, REAL)
+    old, W, b = model._model.inputs, model.weights_[0].copy(), model.biases_[0].copy()
+    model.set_params(**STILL).partial_fit(scale * X + 7.0 * scale, REAL)
+    for rows in (X, scale * X, 1e9 * X):
+        now = model.weights_[0] @ model._model.inputs(rows).T + model.biases_[0]
+        change = np.abs(now - (W @ old(rows).T + b)).max(axis=1)
+        assert (change <= 15.0 * np.abs(W).sum(axis=1)).all()
+
+
+def test_a_column_that_was_constant_keeps_its_weights_and_its_value():
+    model = regressor(scale_inputs="standard", **STILL).partial_fit(np.full((N, 4), 5.0), REAL)
+    before, W = model.predict(np.full((1, 4), 5.0)), model.weights_[0].copy()
+    model.partial_fit(1e3 * X, REAL)
+    assert_allclose(model.weights_[0], W)
+    assert_allclose(model.predict(np.full((1, 4), 5.0)), before, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", SCALERS)
+def test_a_first_call_of_a_thousandth_of_the_spread_spoils_nothing(kind):
+    model = DNNBinaryClassifier(hidden_layer_sizes=(16,), scale_inputs=kind, random_state=0)
+    model.partial_fit(X[:30] / 1e3, TWO[:30], classes=np.unique(TWO))
+    for _ in range(30):
+        model.partial_fit(X, TWO)
+    assert model.score(X, TWO) > 0.9
 
 
 def test_a_standardised_input_is_scaled_to_itself():

@@ -14,6 +14,9 @@ from tests.cases import (
     UNCONVERGED,
     X,
     classes_of,
+    contents_of,
+    default,
+    many,
     peak_of,
     plain,
     slope_of,
@@ -115,6 +118,44 @@ def test_a_schedule_without_a_horizon_is_constant(schedule):
     ours = looped("binary", learning_rate=schedule, warmup=0.5)
     assert np.array_equal(weights_of(ours), weights_of(looped("binary")))
     assert ours.learning_rate_curve_ == [0.001] * EPOCHS
+
+
+def test_at_the_defaults_the_rate_falls_with_the_steps_of_all_calls():
+    model = default("binary")
+    for _ in range(3):
+        model.partial_fit(X, CASES["binary"].y, **classes_of("binary"))
+    assert model.recipe_.learning_rate == "inverse_sqrt"
+    assert model.learning_rate_curve_ == [0.05 / np.sqrt(1 + t / 1000) for t in range(3)]
+
+
+def test_after_a_fit_the_rate_falls_on():
+    model = default("binary").fit(*many("binary"))
+    steps = model.n_iter_ * int(np.ceil(100 / model.recipe_.batch_size))
+    model.partial_fit(*many("binary"))
+    assert model.learning_rate_curve_[-1] == pytest.approx(0.05 / np.sqrt(1 + steps / 1000))
+
+
+def test_at_the_defaults_the_average_is_over_the_last_ninth_of_all_steps():
+    model, average = default("regressor", scale_inputs=None, scale_target=False), 0.0
+    for t in range(1, 30):
+        model.partial_fit(X, SCORE)
+        c = 9.0 / (t + 8.0)
+        average = (1.0 - c) * average + c * model._states[0].parameters.theta
+    assert model._model.networks[0].parameters.theta == pytest.approx(average, rel=1e-12)
+
+
+def test_a_loop_of_calls_at_the_defaults_goes_on_across_a_pickle():
+    ours, theirs = default("multiclass"), default("multiclass")
+    for _ in range(4):
+        for model in (ours, theirs):
+            model.partial_fit(X, CASES["multiclass"].y, **classes_of("multiclass"))
+        ours = pickle.loads(pickle.dumps(ours))
+    assert contents_of(ours) == contents_of(theirs)
+
+
+def test_the_loss_is_the_mean_of_the_batches_losses():
+    model = looped("regressor", batch_size=13)
+    assert model.loss_ == model.loss_curve_[-1]
 
 
 @pytest.mark.parametrize(
