@@ -159,7 +159,7 @@ def fit_network(recipe: Recipe, problem: Problem, run: Run) -> Found:
         else:
             found.broken_off = refit.end
 
-    if recipe.calibrate and found.end is not End.INTERRUPTED:
+    if recipe.calibrate and found.state.end is not End.INTERRUPTED:
         with found.interruptible("its calibration"):
             found.intercepts = problem.intercepts(found)
     return found
