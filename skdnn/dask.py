@@ -203,7 +203,7 @@ class OnCluster:
         step asks each shard for its part of the batch, so that it decides in what order
         gradients are added, and how many tasks there are in a step.""",
     )
-    batch_size: int | str = param(
+    batch_size: Any = param(  # 'cluster' besides what it is elsewhere
         default="cluster",
         plain="auto",
         rule=[Names({"auto", "sqrt", "cluster"}), COUNT],

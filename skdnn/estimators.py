@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any, Self
 
 import numpy as np
@@ -84,6 +85,20 @@ class Layers(list[Array]):
 
 class BaseDNN(CallbackSupportMixin, BaseEstimator):
     """What the three estimators share: everything but the form of y."""
+
+    _doc_link_module = "skdnn"  # with the next what the HTML that notebooks show links to
+
+    @property
+    def _doc_link_template(self) -> str:
+        try:
+            urls = dict(url.split(", ") for url in metadata("skdnn").get_all("Project-URL", []))
+        except PackageNotFoundError:  # a folder, and not an installed package
+            return ""
+        return urls["Homepage"] + "/api/{page}.html"
+
+    def _doc_link_url_param_generator(self) -> dict[str, str]:
+        module = type(self).__module__.removesuffix(".estimators")
+        return {"page": f"{module}.{type(self).__name__}"}
 
     # What an estimator adds
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from difflib import get_close_matches
 from numbers import Integral, Real
 from textwrap import indent
 from types import SimpleNamespace
-from typing import Any, NamedTuple, Never, TypeVar, dataclass_transform
+from typing import Any, Literal, NamedTuple, Never, TypeVar, dataclass_transform
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -36,6 +37,16 @@ from skdnn.core.losses import LOSSES
 from skdnn.core.schedules import SCHEDULES
 from skdnn.fit.recipe import n_epochs
 from skdnn.inputs import SCALERS
+from skdnn.names import (
+    ActivationName,
+    AutoName,
+    InitializerName,
+    LossName,
+    PrecisionName,
+    ScalingName,
+    ScheduleName,
+    SolverName,
+)
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -256,7 +267,7 @@ AUTO = Names({"auto"})
 class Common:
     """What the three estimators share, by name only."""
 
-    solver: str = param(
+    solver: SolverName = param(
         default="adam",
         rule=[Names({"gd", "sgd", "adam", "lbfgs"})],
         doc="""{'gd', 'sgd', 'adam', 'lbfgs'}
@@ -272,7 +283,7 @@ class Common:
         Strength of the L2 term: alpha / (2 W) times the sum of the squared weights is added to
         the mean loss, W being the total sample weight. Biases are left out.""",
     )
-    batch_size: int | str = param(
+    batch_size: int | Literal["auto", "sqrt"] = param(
         default="sqrt",
         plain="auto",
         rule=[Names({"auto", "sqrt"}), COUNT],
@@ -281,7 +292,7 @@ class Common:
         sqrt(n_samples) rows.""",
         auto=Auto("'auto' is min(200, n_samples)."),
     )
-    learning_rate: Any = param(
+    learning_rate: ScheduleName | Callable[[float], float] = param(
         default="auto",
         plain="constant",
         rule=[Names({"auto", *SCHEDULES}), callable],
@@ -313,7 +324,7 @@ class Common:
         doc="""float
         The exponent of 'invscaling', >= 0.""",
     )
-    max_iter: int | str = param(
+    max_iter: int | AutoName = param(
         default="auto",
         plain=200,
         rule=[AUTO, COUNT],
@@ -373,7 +384,7 @@ class Common:
         doc="""bool
         Whether 'sgd' takes Nesterov's form of momentum.""",
     )
-    early_stopping: bool | str = param(
+    early_stopping: bool | AutoName = param(
         default="auto",
         plain=False,
         rule=["boolean", AUTO],
@@ -422,7 +433,7 @@ class Common:
         doc="""float
         Added to the denominator of Adam's step, > 0.""",
     )
-    n_iter_no_change: float | str = param(
+    n_iter_no_change: float | AutoName = param(
         default="auto",
         plain=10,
         rule=[AUTO, COUNT, Options(Real, {np.inf})],
@@ -439,7 +450,7 @@ class Common:
         doc="""int
         The most evaluations of the objective by 'lbfgs'.""",
     )
-    initializer: str = param(
+    initializer: InitializerName = param(
         default="spread",
         plain="glorot_uniform",
         rule=[Names({"auto", *INITIALIZERS})],
@@ -452,7 +463,7 @@ class Common:
             for the others and the output layer, each '_uniform'."""
         ),
     )
-    layer_rates: str | None = param(
+    layer_rates: Literal["auto", "fan_in"] | None = param(
         default="auto",
         plain=None,
         rule=[None, Names({"auto", "fan_in"})],
@@ -464,7 +475,7 @@ class Common:
             lambda given, n: "fan_in" if given.solver == "adam" else None,
         ),
     )
-    dropout: Any = param(
+    dropout: float | Sequence[float] | NDArray[Any] = param(
         default=0.0,
         off=0.0,
         rule=[SHARE, "array-like"],
@@ -473,7 +484,7 @@ class Common:
         layers or one for each, in [0, 1). What is kept is scaled up; predictions use all units.
         Srivastava et al. (2014).""",
     )
-    weight_decay: float | str = param(
+    weight_decay: float | AutoName = param(
         default="auto",
         plain=0.0,
         off=0.0,
@@ -493,7 +504,7 @@ class Common:
         doc="""float or None
         The largest Euclidean norm of a step's gradient, all layers together.""",
     )
-    average_decay: float | str = param(
+    average_decay: float | AutoName = param(
         default="auto",
         plain=0.0,
         off=0.0,
@@ -514,7 +525,7 @@ class Common:
         doc="""float
         The share of `max_iter` over which the learning rate rises linearly from 0.""",
     )
-    scoring: Any = param(
+    scoring: str | Callable[..., Any] | None = param(
         default="auto",
         plain=None,
         off=None,
@@ -533,7 +544,7 @@ class Common:
         scikit-learn.""",
         auto=Auto("'auto' is 'loss'.", lambda given, n: "loss"),
     )
-    refit: bool | str = param(
+    refit: bool | AutoName = param(
         default="auto",
         plain=False,
         off=False,
@@ -548,7 +559,7 @@ class Common:
             lambda given, n: given.solver in STOCHASTIC and not given.validates,
         ),
     )
-    scale_inputs: str | None = param(
+    scale_inputs: ScalingName | None = param(
         default="clipped",
         plain=None,
         rule=[None, Names(set(SCALERS))],
@@ -580,7 +591,7 @@ class Common:
         unless a ``joblib.parallel_config`` says otherwise, -1 all processors. It does not
         change what is found. With callbacks set they are fitted one after the other.""",
     )
-    precision: str | None = param(
+    precision: PrecisionName | None = param(
         default="auto",
         plain=None,
         rule=[None, Names({"auto", "single"})],
@@ -599,7 +610,7 @@ class Common:
 class Layers:
     """The hidden layers."""
 
-    hidden_layer_sizes: Any = param(
+    hidden_layer_sizes: int | Sequence[int] | NDArray[Any] = param(
         default=(96, 96),
         plain=(100,),
         kw_only=False,
@@ -608,7 +619,7 @@ class Layers:
         n[1], ..., n[L-1]: the number of units of each hidden layer; an int is one layer, and
         ``()`` is none, a linear model.""",
     )
-    activation: Any = param(
+    activation: ActivationName | Sequence[ActivationName] = param(
         default="relu",
         kw_only=False,
         rule=[Names(set(ACTIVATIONS)), "array-like"],
@@ -623,7 +634,7 @@ class Layers:
 class ChoiceOfLoss:
     """The loss, where there is more than one."""
 
-    loss: str = param(
+    loss: LossName = param(
         default="squared_error",
         kw_only=False,
         rule=[Names(set(LOSSES))],
@@ -647,7 +658,7 @@ class OfRegressor(Layers, ChoiceOfLoss, Common):
         Whether y is standardised inside (for 'poisson', 'gamma' and 'tweedie' divided by its
         mean), and predictions brought back.""",
     )
-    quantile: Any = param(
+    quantile: float | Sequence[float] | NDArray[Any] = param(
         default=0.5,
         rule=[Interval(Real, 0, 1, closed="neither"), "array-like"],
         doc="""float or sequence of float
@@ -676,7 +687,7 @@ class OfRegressor(Layers, ChoiceOfLoss, Common):
 class OfClassifier(Layers, Common):
     """What a classifier has: besides, weights and smoothing of classes, and calibration."""
 
-    class_weight: Any = param(
+    class_weight: Mapping[Any, float] | Literal["balanced"] | None = param(
         default=None,
         rule=[None, Names({"balanced"}), dict],
         doc="""dict, 'balanced' or None
@@ -691,7 +702,7 @@ class OfClassifier(Layers, Common):
         doc="""float
         With s > 0 the target of a class is 1 - s plus an equal share of s, in [0, 1).""",
     )
-    calibrate: bool | str = param(
+    calibrate: bool | AutoName = param(
         default="auto",
         plain=False,
         off=False,

@@ -14,6 +14,7 @@ from sklearn.metrics import median_absolute_error
 from sklearn.model_selection import train_test_split
 
 from skdnn import DNNRegressor
+from skdnn.names import LossName
 
 data = load_diabetes(scaled=False, as_frame=True)
 X, X_test, y, y_test = train_test_split(
@@ -22,7 +23,7 @@ X, X_test, y, y_test = train_test_split(
 spoiled = np.random.default_rng(0).random(len(y)) < 0.05
 y = np.where(spoiled, 10 * y, y)
 
-losses = {
+losses: dict[LossName, tuple[str, str]] = {
     "squared_error": ("#D55E00", "--"),
     "huber": ("#009E73", "-."),
     "absolute_error": ("#0072B2", "-"),

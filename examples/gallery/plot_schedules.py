@@ -8,6 +8,7 @@ and ``learning_rate_curve_`` says what was used.
 """
 
 import warnings
+from typing import Any
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
@@ -16,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skdnn import DNNClassifier
 
 X, y = load_digits(return_X_y=True)
-schedules = {
+schedules: dict[str, Any] = {
     "constant": "constant",
     "cosine": "cosine",
     "one_cycle": "one_cycle",

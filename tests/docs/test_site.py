@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import matplotlib
@@ -15,6 +16,8 @@ from skdnn.fit.recipe import fit_network
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ADDRESS = PROJECT["urls"]["Homepage"]
 # These have tests of their own, but for contributing.md, which shows classes to be pasted.
 TESTED_ELSEWHERE = {
     *("paper.md", "requests.md", "contributing.md", "migration.md", "saving.md", "with_others.md"),
@@ -101,6 +104,19 @@ def test_every_grouped_parameter_exists(site_modules):
     groups = importlib.import_module("parameter_groups").GROUPS
     known = {p for e in ESTIMATORS for p in inspect.signature(getattr(skdnn, e)).parameters}
     assert [p for names in groups.values() for p in names if p not in known] == []
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_html_of_an_estimator_links_to_its_page(estimator):
+    html = getattr(skdnn, estimator)()._repr_html_()
+    assert f'href="{ADDRESS}/api/skdnn.{estimator}.html"' in html
+
+
+def test_html_of_an_estimator_of_ones_own_links_nowhere():
+    class Mine(skdnn.DNNClassifier):
+        """A user's own."""
+
+    assert "/api/" not in Mine()._repr_html_()
 
 
 def test_gallery_has_ten_examples():

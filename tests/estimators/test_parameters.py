@@ -7,13 +7,19 @@ import subprocess
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
-from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor, parameters
+from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor, names, parameters
+from skdnn.core.activations import ACTIVATIONS
+from skdnn.core.initializers import INITIALIZERS
+from skdnn.core.losses import LOSSES
+from skdnn.core.schedules import SCHEDULES
+from skdnn.inputs import SCALERS
 from skdnn.parameters import (
     activation_names,
     check,
@@ -264,6 +270,20 @@ def test_lbfgs_takes_the_default_learning_rate_in_a_subclass():
 
 # For the type checker in a user's project
 
+NAMES = {
+    names.ActivationName: {*ACTIVATIONS},
+    names.InitializerName: {"auto", *INITIALIZERS},
+    names.LossName: {*LOSSES},
+    names.ScalingName: {*SCALERS},
+    names.ScheduleName: {"auto", *SCHEDULES},
+}
+
+
+@pytest.mark.parametrize("literal", NAMES)
+def test_type_of_a_name_has_all_of_them(literal):
+    assert set(get_args(literal)) == NAMES[literal]
+
+
 PROGRAM = """
 import numpy as np
 from sklearn.base import clone
@@ -281,6 +301,8 @@ WRONG = [
     ("DNNRegressor(class_weight='balanced')", '"class_weight"'),
     ("DNNClassifier((5,), 'relu', 'adam')", "positional"),
     ("DNNRegressor(alpha='much')", '"alpha"'),
+    ("DNNRegressor(solver='adamw')", '"solver"'),
+    ("DNNClassifier(activation='swish')", '"activation"'),
 ]
 
 
