@@ -303,6 +303,7 @@ class Labelled(Targets):
 
     classes: NDArray[Any]
     smoothing: float = 0.0
+    makes: ClassVar[type[Loss]] = BinaryCrossEntropy  # its loss
 
     def check(self, y: NDArray[Any], name: str = "y") -> None:
         if y.ndim == 2:
@@ -358,7 +359,7 @@ class Labelled(Targets):
     @classmethod
     def learn(cls, classes: NDArray[Any], smoothing: float = 0.0) -> Self:
         """Return the part for given classes."""
-        raise NotImplementedError
+        return cls(cls.makes(), len(classes), classes, smoothing)
 
     @classmethod
     def restore(cls, kept: dict[str, Any]) -> Self:
@@ -396,7 +397,7 @@ class TwoClasses(Labelled):
 
     @classmethod
     def learn(cls, classes: NDArray[Any], smoothing: float = 0.0) -> Self:
-        return cls(BinaryCrossEntropy(), 1, classes, smoothing)
+        return cls(cls.makes(), 1, classes, smoothing)
 
     def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
         return smoothed(self.labels(y)[:, None].astype(dtype), self.smoothing), None
@@ -425,10 +426,6 @@ class LabelSets(Labelled):
     """Any of several labels a row, as an indicator matrix: one sigmoid for each."""
 
     kind: ClassVar[str] = "label sets"
-
-    @classmethod
-    def learn(cls, classes: NDArray[Any], smoothing: float = 0.0) -> Self:
-        return cls(BinaryCrossEntropy(), len(classes), classes, smoothing)
 
     def check(self, y: NDArray[Any], name: str = "y") -> None:
         if y.ndim != 2:
@@ -479,10 +476,7 @@ class Classes(Labelled):
     """One of several classes a row: a softmax."""
 
     kind: ClassVar[str] = "classes"
-
-    @classmethod
-    def learn(cls, classes: NDArray[Any], smoothing: float = 0.0) -> Self:
-        return cls(CategoricalCrossEntropy(), len(classes), classes, smoothing)
+    makes: ClassVar[type[Loss]] = CategoricalCrossEntropy
 
     def encode(self, y: NDArray[Any], dtype: Any) -> tuple[NDArray[Any], Array]:
         m, s = len(self.classes), self.smoothing
