@@ -28,7 +28,7 @@ stretch, calibration, whether it refitted. Its ``asdict()`` holds plain values."
         "float",
         """\
 The objective (mean loss and L2 term) at the final weights, exactly, in units of y. After
-`partial_fit` it is the last of ``loss_curve_``.""",
+`partial_fit`, and where the user interrupted that, it is the last of ``loss_curve_``.""",
     ),
     "loss_curve_": (
         "list of float",

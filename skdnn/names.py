@@ -7,7 +7,7 @@ from typing import Literal
 AutoName = Literal["auto"]
 SolverName = Literal["gd", "sgd", "adam", "lbfgs"]
 ScheduleName = Literal[
-    "auto", "constant", "invscaling", "adaptive", "cosine", "one_cycle", "coslog4"
+    "auto", "constant", "invscaling", "adaptive", "cosine", "one_cycle", "coslog4", "inverse_sqrt"
 ]
 InitializerName = Literal[
     "auto",
