@@ -329,7 +329,10 @@ class Common:
         plain=200,
         rule=[AUTO, COUNT],
         doc="""int or 'auto'
-        The most epochs (passes over the rows) or, with 'lbfgs', iterations.""",
+        The most epochs (passes over the rows) or, with 'lbfgs', iterations. If early stopping
+        decides when to end, and on the loss, more than 'auto' are come to by searches of as
+        many as 'auto', twice, four times as many and so on, as long as the loss falls to the
+        end and each is better than the one before: more is not less.""",
         auto=Auto(
             """'auto' is 200 for 'gd', 'lbfgs' and rows that make one mini-batch, and otherwise the
             epochs that make 3,000 steps, but at least 16, and at most 60 unless they make fewer
@@ -551,9 +554,10 @@ class Common:
         rule=["boolean", AUTO],
         doc="""bool or 'auto'
         Whether early stopping is followed by a fit on all rows, for as many epochs as were the
-        best. If `max_iter` is 'auto', `scoring` the loss and that fell by a twentieth since
-        half of these, it is for 1 + 1.75 best_n_iter_ / max_iter times as many, at as much
-        slower a pace of the schedule. With X_val, True fits on X and X_val together.""",
+        best. If `max_iter` is 'auto', or more than that, `scoring` the loss and that fell by a
+        twentieth since half of these (by less where many rows tell), it is for 1 + 1.75
+        best_n_iter_ / max_iter times as many, at as much slower a pace of the schedule. With
+        X_val, True fits on X and X_val together.""",
         auto=Auto(
             "'auto' is True for 'sgd' and 'adam', and False with X_val.",
             lambda given, n: given.solver in STOCHASTIC and not given.validates,

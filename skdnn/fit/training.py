@@ -265,13 +265,13 @@ class Plan:
         """The most epochs."""
         return self.epochs or self.max_iter
 
-    def repeating(self, found: State, stretch: float) -> Plan:
-        """Return the plan of a refit: as many epochs as were the best, at the same rates."""
+    def repeating(self, found: State, most: int, stretch: float) -> Plan:
+        """Return the plan of a refit: as many epochs as were the best of `most`, at their rates."""
         before = len(found.curves.divisor) - found.epoch
         return replace(
             self,
             epochs=round(stretch * found.best_epoch),
-            max_iter=round(stretch * self.max_iter),
+            max_iter=round(stretch * most),
             divisors=tuple(found.curves.divisor[before : before + found.best_epoch]),
             adaptive=False,
             n_iter_no_change=np.inf,

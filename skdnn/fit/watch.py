@@ -82,13 +82,19 @@ class Run:
         self.seed = stages.seed
         self._name = ""
         self._numbers: NDArray[Any] | None = None
+        self._search: State | None = None
         self._epoch: Any = None
 
-    def enter(self, state: State, name: str, numbers: NDArray[Any] | None) -> State:
-        """Begin a stage, whose epochs have a name and are on rows of some numbers."""
+    def enter(
+        self, state: State, name: str, numbers: NDArray[Any] | None, search: State | None = None
+    ) -> State:
+        """Begin a stage, whose epochs have a name and are on rows of some numbers.
+
+        `search` is what it follows, if it is a refit.
+        """
         state = self.stages.enter(state)
         if self.watch is not None:
-            self._name, self._numbers = name, numbers
+            self._name, self._numbers, self._search = name, numbers, search
             self.watch.save()
         return state
 
@@ -102,8 +108,7 @@ class Run:
         """Tell that an epoch is complete; return whether to stop."""
         if self.watch is None:
             return False
-        search = self.stages.states[0] if len(self.stages.states) > 1 else None
-        found = Found(state, self._numbers, search)
+        found = Found(state, self._numbers, self._search)
         stops = self.watch.end(self._epoch, self._numbers, found)
         if not stops:  # a stop is not undone by going on from here
             self.watch.save(state.epoch)

@@ -4,10 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_diabetes, load_digits, make_friedman1
+from sklearn.model_selection import train_test_split
 
-from skdnn.fit.training import Plan
+from skdnn import DNNClassifier, DNNRegressor
+from skdnn.fit.recipe import Recipe, n_epochs
+from skdnn.fit.training import End, Plan, State
+from skdnn.network import Parameters
 from tests.cases import (
     UNCONVERGED,
+    Spy,
     contents_of,
     default,
     differing,
@@ -172,3 +178,103 @@ def test_the_search_of_a_warm_start_is_repeated_and_not_that_of_the_first_fit():
     model.set_params(scoring=scorer(15)).fit(*many("regressor"))
     expected = [0.05] * 11 + [0.05 / 5] * 4
     assert model.learning_rate_curve_[n:] == pytest.approx(expected, rel=1e-12)
+
+
+# How long
+
+
+def friedman(noise, n=400):
+    return make_friedman1(n, noise=noise, random_state=0)
+
+
+@pytest.mark.parametrize("max_iter", [300, 1000])
+def test_a_large_max_iter_is_not_less_than_auto(max_iter):
+    X, y = load_digits(return_X_y=True)
+    X, y = X[::3], y[::3]
+    auto, large = (
+        DNNClassifier((32,), random_state=0, max_iter=m).fit(X, y) for m in ("auto", max_iter)
+    )
+    assert not auto.recipe_.ended[0] and auto.recipe_.stretch[0] > 1.0
+    assert large.recipe_.n_epochs >= auto.recipe_.n_epochs
+    assert max(large.validation_scores_) >= max(auto.validation_scores_)
+
+
+def test_a_large_max_iter_changes_nothing_where_the_loss_does_not_fall():
+    auto, large = (
+        DNNRegressor(random_state=0, max_iter=m).fit(*load_diabetes(return_X_y=True))
+        for m in ("auto", 1000)
+    )
+    assert np.array_equal(weights_of(auto), weights_of(large))
+
+
+@pytest.mark.parametrize("max_iter", [200, 300])
+def test_a_loss_that_falls_is_searched_for_longer_up_to_max_iter(max_iter):
+    X, y = friedman(noise=0.0)
+    model = DNNRegressor(random_state=0, max_iter=max_iter).fit(X, y)
+    assert n_epochs(len(y)) < len(model.validation_loss_curve_) <= max_iter
+    assert model.best_n_iter_ <= model.n_iter_ <= max_iter
+
+
+def test_a_longer_search_that_is_not_better_is_not_taken(monkeypatch):
+    X, y = friedman(noise=0.0)
+    first = DNNRegressor(random_state=0, refit=False).fit(X, y)
+    train = Recipe.train
+
+    def worse_for_longer(recipe, state, problem, numbers, plan, *args):
+        train(recipe, state, problem, numbers, plan, *args)
+        if plan.max_iter > n_epochs(len(y)):
+            state.best_score = -np.inf
+
+    monkeypatch.setattr(Recipe, "train", worse_for_longer)
+    longer = DNNRegressor(random_state=0, refit=False, max_iter=300)
+    assert np.array_equal(weights_of(longer.fit(X, y)), weights_of(first))
+
+
+def test_an_interrupted_longer_search_keeps_the_first():
+    X, y = friedman(noise=0.0)
+    first = DNNRegressor(random_state=0, refit=False).fit(X, y)
+    seen = []
+
+    def at_its_first_epoch(context):
+        seen.append(context.task_name)
+        if len(seen) > n_epochs(len(y)) + 1:
+            raise KeyboardInterrupt
+        return False
+
+    model = DNNRegressor(random_state=0, max_iter=300).set_callbacks(Spy(at_its_first_epoch))
+    with pytest.warns(UserWarning, match="interrupted by the user"):
+        model.fit(X, y)
+    assert np.array_equal(weights_of(model), weights_of(first))
+    assert model.recipe_.ended == ["interrupted"] and model.recipe_.refitted == [False]
+
+
+def test_noise_is_not_trained_on_for_longer():
+    # The case that stretched refits once took from R2 = 0.21 to -0.02.
+    X, y = load_diabetes(return_X_y=True)
+    r2 = []
+    for seed in range(5):
+        X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=seed)
+        model = DNNRegressor(random_state=seed).fit(X_train, y_train)
+        assert model.recipe_.stretch[0] < 1.2
+        r2.append(model.score(X_test, y_test))
+    assert np.mean(r2) > 0.4
+
+
+@pytest.mark.parametrize(
+    ("n_held_out", "fall", "end", "stretched"),
+    [
+        (100, 0.06, End.NOT, True),
+        (100, 0.04, End.NOT, False),
+        (20_000, 0.012, End.NOT, True),
+        (20_000, 0.008, End.NOT, False),
+        (20_000, 0.04, End.CONVERGED, False),  # it rose after the best epoch
+    ],
+)
+def test_a_refit_is_longer_after_a_fall_that_the_held_out_rows_tell(
+    n_held_out, fall, end, stretched
+):
+    recipe = DNNRegressor(random_state=0).fit(*friedman(1.0, 80)).recipe_
+    search = State(Parameters((1, 1), np.zeros(2)), None, 0, epoch=4, best_epoch=4, end=end)
+    search.curves.validation_score = [-2.0, -1.0, -1.0, -1.0 + fall]
+    longer = replace(recipe, n_held_out=n_held_out).stretch_after(search, 4)
+    assert longer == (2.75 if stretched else 1.0)
