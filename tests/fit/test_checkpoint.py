@@ -197,6 +197,7 @@ def test_every_part_of_a_state_is_saved():
         average=np.array([5.0, 6.0]),
         total_epochs=2,
         samples=3,
+        steps=4,
         best_loss=0.4,
         curves=curves,
         epoch=5,
