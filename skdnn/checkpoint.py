@@ -26,7 +26,7 @@ from skdnn.fingerprint import fingerprint
 from skdnn.fit.watch import Stages
 from skdnn.task import Task
 
-FORMAT = "skdnn checkpoint 2"
+FORMAT = "skdnn checkpoint 3"
 # What may change between the runs of a script without making it another fit.
 IRRELEVANT = {"verbose", "n_jobs", "client"}
 SHOWN = 200  # characters of a parameter's value in a message
