@@ -3,13 +3,10 @@
 :func:`input_gradient` is equation (16) of the paper one layer further than training needs it,
 carried on into the units of the columns. On it stand :func:`integrated_gradients`, which
 attributes a prediction to the columns, and :func:`sensitivities`, which sums up how much and
-which way each column moves the predictions; :class:`SensitivitiesDisplay` draws them.
-
-References
-----------
-Simonyan, Vedaldi and Zisserman (2014), "Deep inside convolutional networks: visualising image
-classification models and saliency maps". Sundararajan, Taly and Yan (2017), "Axiomatic
-attribution for deep networks".
+which way each column moves the predictions; :class:`SensitivitiesDisplay` draws them. The first
+is what Simonyan, Vedaldi and Zisserman (2014) call saliency in "Deep inside convolutional
+networks"; the second is that of Sundararajan, Taly and Yan (2017), "Axiomatic attribution for
+deep networks".
 """
 
 from __future__ import annotations
@@ -29,7 +26,7 @@ from skdnn.core.network import backward_to_input, forward, slopes
 from skdnn.display import COLORS, GREY
 from skdnn.door import read_weights
 from skdnn.estimators import BaseDNN
-from skdnn.inputs import moments
+from skdnn.inputs import extremes, moments
 from skdnn.model import MEMORY_LIMIT, Model
 
 __all__ = ["SensitivitiesDisplay", "input_gradient", "integrated_gradients", "sensitivities"]
@@ -202,17 +199,17 @@ def sensitivities(
         Of arrays of shape (n_features,), or (n_outputs, n_features), of the gradients G of
         :func:`input_gradient` over the rows:
 
-        mean_absolute : the mean of abs(G): how much, whichever way
-        mean : the mean of G: which way, by and large
-        minimum, maximum : the least and the largest G: where the minimum is >= 0 no row's
-            prediction falls with the column, and none rises where the maximum is <= 0
-        increasing : the share of rows with G > 0
+        - ``mean_absolute``, the mean of abs(G): how much, whichever way;
+        - ``mean``, that of G: which way, by and large;
+        - ``minimum`` and ``maximum``, the least and the largest G: where the minimum is >= 0
+          no row's prediction falls with the column, and where the maximum is <= 0 none rises;
+        - ``increasing``, the share of the rows with G > 0.
 
-        and besides
+        Besides, of shape (n_features,):
 
-        deviation : ndarray of shape (n_features,), of the columns of X: ``mean_absolute *
-            deviation`` can be compared between columns of different units
-        feature_names : ndarray of str of shape (n_features,), "x0", "x1", ... if X had none
+        - ``deviation``, of the columns of X: `mean_absolute` times it can be compared between
+          columns of different units;
+        - ``feature_names``, "x0", "x1", ... if X had none.
 
     Raises
     ------
@@ -248,7 +245,8 @@ def sensitivities(
         mean += np.tensordot(w[rows], part, 1)
         increasing += np.tensordot(w[rows], part > 0, 1)
         mean_absolute += np.tensordot(w[rows], np.abs(part), 1)
-    _, deviation = moments(X, w)
+    low, high = extremes(X, w)
+    deviation = np.where(low == high, 0.0, moments(X, w)[1])
     names = getattr(model, "feature_names_in_", None)
     return Bunch(
         mean_absolute=mean_absolute / w.sum(),

@@ -1,11 +1,8 @@
 """Fitted models as ONNX graphs, by skl2onnx; needs the `onnx` extra.
 
 What stands in the graph is what ``predict`` does: the columns' change of coordinates, the layers
-of every network, the mean of several, the output and its scale, or the labels.
-
-References
-----------
-The operators and their types: https://onnx.ai/onnx/operators/.
+of every network, the mean of several, the output and its scale, or the labels. The operators
+are described at https://onnx.ai/onnx/operators/.
 """
 
 from __future__ import annotations

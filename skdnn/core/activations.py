@@ -58,7 +58,7 @@ def faint(dtype: Any) -> Array:
 
 @cache
 def far(dtype: Any) -> float:
-    """Return x with e^-x = :func:`faint`: 29, or 236."""
+    """Return x with e^-x = ``faint``: 29, or 236."""
     return -math.log(2.0) * (np.finfo(dtype).minexp // 3)
 
 
@@ -218,7 +218,7 @@ class Activation:
     first and then the activation's own.
 
     Where g is an exponential tail, `forward` may hold Z at the bound beyond which the tail
-    is less than :func:`faint`: g and g' there are those at the bound.
+    is less than ``faint``: g and g' there are those at the bound.
     """
 
     in_place = True

@@ -39,7 +39,7 @@ __all__ = [
 class Loss:
     """A loss of the network's output, and the output activation that goes with it.
 
-    To what an exponential makes :func:`~skdnn.activations.faint` is added, which no digit of
+    To what an exponential makes ``faint`` is added, which no digit of
     an output above a millionth shows: no gradient is then subnormal, of however sure a network.
 
     Attributes

@@ -337,6 +337,11 @@ def test_sensitivities_sum_up_the_gradients(name, of):
     np.testing.assert_allclose(found.deviation, X.std(axis=0), rtol=1e-12)
 
 
+def test_a_constant_column_has_no_deviation():
+    rows = np.column_stack([X[:, :3], np.full(60, 7.0)])
+    assert sensitivities(fitted("regressor"), rows).deviation[3] == 0.0
+
+
 def test_a_weight_counts_as_so_many_rows():
     model, w = fitted("multiclass"), np.arange(60) % 4
     weighted, repeated = sensitivities(model, X, w), sensitivities(model, np.repeat(X, w, axis=0))
