@@ -31,6 +31,7 @@ import skdnn
 from skdnn.core.network import Parameters
 from skdnn.door import check_together
 from skdnn.estimators import BaseDNN
+from skdnn.fit.clock import Clock
 from skdnn.fit.recipe import n_epochs
 from skdnn.fit.rows import aligned
 from skdnn.fit.shards import Here
@@ -257,6 +258,7 @@ class _DaskDNN(BaseDNN, OnCluster):
             If a parameter or the data are unfit, or if the fit diverges; it says in which
             partition. What was fitted before is then kept.
         """
+        clock = Clock(self.time_limit)
         check_together(X_val, y_val, sample_weight_val)
         check(self, validates=X_val is not None)
         self._check_held_out(X_val)
@@ -284,7 +286,8 @@ class _DaskDNN(BaseDNN, OnCluster):
                 targets.check(given.whole.y, "y_val")
             if earlier is not None:
                 targets.check_complete(lot.whole.y)
-            return self._follow(TaskInShards(self, engine, lot, given, targets, model, earlier))
+            task = TaskInShards(self, engine, lot, given, targets, model, earlier)
+            return self._follow(task, clock)
 
     def _check_held_out(self, X_val: Any) -> None:
         """Refuse what asks for rows by number, or for two lots of them as one."""

@@ -32,6 +32,7 @@ from skdnn.door import (
     read_targets,
     warn_if_rounded,
 )
+from skdnn.fit.clock import Clock
 from skdnn.fit.judge import calibrated
 from skdnn.fit.recipe import Recipe, fit_networks
 from skdnn.fit.training import Found, State
@@ -220,6 +221,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             If a parameter or the data are unfit, before any work is done, or if the fit
             diverges. What was fitted before is then kept.
         """
+        clock = Clock(self.time_limit)
         check_together(X_val, y_val, sample_weight_val)
         check(self, validates=X_val is not None)
         model, earlier = self._go_on_from() if self.warm_start else (None, None)
@@ -230,7 +232,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         pair = read_split(self, data, groups)
         if model is not None:
             data = replace(data, names=self._feature_names)
-        return self._fit(data, given, pair, model, earlier)
+        return self._fit(data, given, pair, model, earlier, clock)
 
     @np.errstate(all="ignore")
     def _fit(
@@ -240,6 +242,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         pair: Pair | None,
         model: Model | None,
         earlier: State | None,
+        clock: Clock,
     ) -> Self:
         targets = self._targets(data, model)
         targets.check(data.y)
@@ -247,9 +250,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             targets.check(given.y, "y_val")
         if earlier is not None:
             targets.check_complete(data.y)
-        return self._follow(Task.of(self, data, given, targets, model, earlier, pair))
+        return self._follow(Task.of(self, data, given, targets, model, earlier, pair), clock)
 
-    def _follow(self, task: Any) -> Self:
+    def _follow(self, task: Any, clock: Clock) -> Self:
         """Do with the rows of a task, wherever they are, what the parameters say."""
         n, n_rows, validates = task.n, task.n_rows, task.given is not None
         sizes = task.network.parameters.sizes
@@ -280,7 +283,11 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         for stage, states in zip(stages, saved, strict=False):
             stage.saved = [recipe.restore(kept, problem) for kept in states]
         runs = watch.open(stages, describe)
+        for run in runs:
+            run.clock = clock
         found = fit_networks(recipe, problem, runs, self.n_jobs)
+        if clock.is_limited:
+            recipe = replace(recipe, n_estimators=len(found))
         attributes = describe(found, problem)
         with found[-1].interruptible("a callback"):
             watch.close(attributes)
@@ -295,6 +302,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             raise ValueError("partial_fit does not support early_stopping=True.")
         if not is_share(self.validation_fraction):
             raise invalid(self, "validation_fraction", "a number in partial_fit, which needs none")
+        if self.time_limit is not None:
+            raise invalid(self, "time_limit", "None in partial_fit, which makes one epoch")
         model, state = self._go_on_from()
         data = read(self, X, y, sample_weight, fresh=model is None)
         if model is not None:

@@ -595,6 +595,17 @@ class Common:
         unless a ``joblib.parallel_config`` says otherwise, -1 all processors. It does not
         change what is found. With callbacks set they are fitted one after the other.""",
     )
+    time_limit: float | None = param(
+        default=None,
+        off=None,
+        rule=[None, POSITIVE],
+        doc="""float or None
+        The seconds to make the best of: networks are added to `n_estimators`, up to 25, as long
+        as there is time for one more, and a single one that needs more than there is ends
+        early. It is the clock that says how many; they are the first of as many `n_estimators`,
+        and ``recipe_`` tells. Longer searches are for `max_iter` to allow. What comes before
+        and after the training is not cut short.""",
+    )
     precision: PrecisionName | None = param(
         default="auto",
         plain=None,
@@ -798,6 +809,8 @@ def check(estimator: Any, validates: bool = False) -> None:
         _check_splitter(estimator, validates)
     if estimator.warm_start and estimator.n_estimators > 1:
         raise invalid(estimator, "warm_start", "False for n_estimators > 1")
+    if estimator.warm_start and estimator.time_limit is not None:
+        raise invalid(estimator, "time_limit", "None for warm_start=True, which goes on from one")
     if estimator.solver == "lbfgs":
         _check_lbfgs(estimator)
         if validates:

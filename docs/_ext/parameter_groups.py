@@ -50,6 +50,7 @@ GROUPS = {
     "The data": ["scale_inputs", "scale_target", "class_weight", "precision"],
     "Several networks, and how a fit is run": [
         "n_estimators",
+        "time_limit",
         "n_jobs",
         "random_state",
         "warm_start",

@@ -6,6 +6,7 @@ resolved, and :class:`Problem` what it is applied to.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from math import ceil, isfinite, log2
@@ -36,6 +37,9 @@ MARGIN = 50  # steps that n_iter_no_change="auto" grants beyond its share
 # To have fallen by FALLING since half as many epochs is to get better: a loss that is flat
 # at its best, as noise makes it, rises if training is stretched.
 LONGER, FALLING = 1.75, 0.05
+# A search and, if it is given less time than it would take, the refit after it share this out.
+FOR_SEARCH = 0.4
+MOST_NETWORKS = 25  # more of them hardly lower the error of their mean
 # Many held-out rows tell a smaller fall from chance, if the loss never rose: RMSE 9.69 of 120,000
 # rows with 64 of noise variance became 9.48. It is FALLING for as many as 4,000 rows hold out.
 TOLD = FALLING * 800**0.5
@@ -151,11 +155,11 @@ def fit_network(recipe: Recipe, problem: Problem, run: Run) -> Found:
         with found.interruptible("its calibration"):
             found.factor = judge.factor(search.final())
 
-    if recipe.refit and search.best_epoch and search.end not in BROKEN_OFF:
+    stretch = recipe.stretch_after(search, most, run)
+    if stretch:
         judge = None  # its rows are trained on
-        stretch = recipe.stretch_after(search, most)
         refit = run.enter(recipe.start(problem, run.seed), "refit epoch", None, search)
-        plan = recipe.again.repeating(search, most, stretch)
+        plan = recipe.again.repeating(search, most, stretch, run.clock.after(1.0))
         recipe.train(refit, problem, None, plan, judge, run)
         if not refit.end:
             for name in OF_SEARCH:
@@ -171,26 +175,56 @@ def fit_network(recipe: Recipe, problem: Problem, run: Run) -> Found:
 
 
 def fit_networks(recipe: Recipe, problem: Problem, runs: list[Run], n_jobs: Any) -> list[Found]:
-    """Fit every network; an interrupt ends them all, and keeps those found by then."""
+    """Fit every network; an interrupt ends them all, and keeps those found by then.
+
+    Where the time is limited, none is begun that would take longer than is left, if it takes as
+    long as those before it; of several, one that did not end in time is left out.
+    """
     if len(runs) == 1:
         return [fit_network(recipe, problem, runs[0])]
-    found: list[Found] = []
     # Callbacks live in this process, and threads in one took 50 times as long as one.
-    if runs[0].watch is not None or effective_n_jobs(n_jobs) == 1:
-        for run in runs:
-            run.begin()
-            found.append(fit_network(recipe, problem, run))
-            if run.end(found[-1]) or found[-1].end is End.INTERRUPTED:
-                break
-        return found
-    calls = (delayed(fit_network)(recipe, problem, run) for run in runs)
-    try:
-        for one in Parallel(n_jobs, return_as="generator")(calls):
-            found.append(one)
-    except KeyboardInterrupt:
-        if not found:
-            raise
+    jobs = 1 if runs[0].watch is not None else effective_n_jobs(n_jobs)
+    if jobs == 1:
+        return _one_by_one(recipe, problem, runs)
+    return _at_once(recipe, problem, runs, jobs)
+
+
+def _one_by_one(recipe: Recipe, problem: Problem, runs: list[Run]) -> list[Found]:
+    found: list[Found] = []
+    longest = 0.0
+    for run in runs:
+        begin = time.monotonic()
+        if longest > run.clock.left:
+            break
+        run.begin()
+        one = fit_network(recipe, problem, run)
+        ends = run.end(one)
+        if found and one.is_cut:
+            break
+        found.append(one)
+        if ends or one.end is End.INTERRUPTED:
+            break
+        longest = max(longest, time.monotonic() - begin)
     return found
+
+
+def _at_once(recipe: Recipe, problem: Problem, runs: list[Run], jobs: int) -> list[Found]:
+    found: list[Found] = []
+    longest, size = 0.0, jobs if runs[0].clock.is_limited else len(runs)
+    for group in (runs[i : i + size] for i in range(0, len(runs), size)):
+        begin = time.monotonic()
+        if longest > group[0].clock.left:
+            break
+        calls = (delayed(fit_network)(recipe, problem, run) for run in group)
+        try:
+            for one in Parallel(jobs, return_as="generator")(calls):
+                found.append(one)
+        except KeyboardInterrupt:
+            if not found:
+                raise
+            break
+        longest = max(longest, time.monotonic() - begin)
+    return [one for one in found if not one.is_cut] or found[:1]
 
 
 # ------------------------------------------------------------------------ what it consists of
@@ -242,7 +276,7 @@ class Recipe:
         What calibration adds to them after that, one for each output; [] without it.
     ended : list of str
         Why its last stage ended before its last epoch: "converged", "stopped" (by a
-        callback), "interrupted", "diverged", or "".
+        callback), "interrupted", "diverged", or ""; "out of time" if any stage did.
     """
 
     n_rows: int
@@ -325,7 +359,7 @@ class Recipe:
             scoring=_name_of(settings.scoring or "score") if stops else "",
             calibrate=bool(stops and getattr(settings, "calibrate", False)),
             refit=bool(n_held_out and settings.refit),
-            n_estimators=int(settings.n_estimators),
+            n_estimators=_n_networks(settings),
             settings=settings,
             search=search,
             rounds=rounds,
@@ -385,7 +419,7 @@ class Recipe:
             stretch=[float(one.stretch) for one in found],
             calibration=[float(one.factor) for one in found],
             intercepts=[one.added() if self.calibrate else [] for one in found],
-            ended=[one.end.value for one in found],
+            ended=[(End.LATE if one.is_cut else one.end).value for one in found],
         )
 
     @property
@@ -445,15 +479,20 @@ class Recipe:
         """
         found, most = None, 0
         for epochs in self.rounds:
+            until, begin = run.clock.after(FOR_SEARCH), time.monotonic()
             state = run.enter(self.start(problem, run.seed), "epoch", training)
-            plan = replace(self.search, max_iter=epochs, has_fallback=found is not None)
-            self.train(state, problem, training, plan, judge, run)
+            left = {"until": until, "has_fallback": found is not None}
+            self.train(
+                state, problem, training, replace(self.search, max_iter=epochs, **left), judge, run
+            )
+            run.seconds = max(time.monotonic() - begin, 1e-9) / max(state.epoch, 1)
             is_better = found is None or state.best_score > found.best_score
-            if found is not None and (not is_better or state.end is End.DIVERGED):
+            if found is not None and (not is_better or state.end in (End.DIVERGED, End.LATE)):
                 found.end = state.end if state.end in BROKEN_OFF else found.end
                 break
             found, most = state, epochs
-            if state.end or not self._falls(state):
+            in_time = 2.0 * epochs * run.seconds < FOR_SEARCH * run.clock.left
+            if state.end or not self._falls(state) or not in_time:
                 break
         assert found is not None
         return found, most
@@ -474,16 +513,30 @@ class Recipe:
         else:
             train(state, objective, plan, judge, run)
 
-    def stretch_after(self, search: State, most: int) -> float:
-        """Return how many times as long a refit is than up to the best epoch.
+    def stretch_after(self, search: State, most: int, run: Run) -> float:
+        """Return how many times as long a refit is than up to the best epoch; 0 for none.
 
-        `most` is of how many epochs the search was. A max_iter that the user gave is kept to.
+        `most` is of how many epochs the search was. A max_iter that the user gave is kept to,
+        and so is the time: where there is none for a refit, the search is what it cut.
         """
-        best, longest = search.best_epoch, np.inf
+        best = search.best_epoch
+        if not self.refit or not best or search.end in BROKEN_OFF:
+            return 0.0
+        takes = best * run.seconds * self.n_rows / self._n_searched
+        longest = run.clock.left / takes if run.clock.is_limited else np.inf
         if self.settings.keeps_max_iter:
-            longest = max(self.max_epochs / best, 1.0) if len(self.rounds) > 1 else 1.0
+            allowed = max(self.max_epochs / best, 1.0) if len(self.rounds) > 1 else 1.0
+            longest = min(longest, allowed)
         longer = 1.0 + LONGER * best / most if self._falls(search) else 1.0
+        if longest < 1.0:
+            search.end = End.LATE
+            return 0.0
         return float(min(longer, longest))
+
+    @property
+    def _n_searched(self) -> int:
+        """How many rows the search trains on."""
+        return max(self.n_rows - self.n_held_out, 1)
 
     def _falls(self, search: State) -> bool:
         """Return whether the loss of the held-out rows still fell at the best epoch.
@@ -587,6 +640,12 @@ def split(
         back = np.append(back, held_out[first[~np.isin(unseen, strata[training])]])
     training = np.sort(np.append(training, back))
     return training, held_out[~np.isin(held_out, back)]
+
+
+def _n_networks(settings: Any) -> int:
+    """Return how many networks to fit, if there is time for them."""
+    least = 1 if settings.time_limit is None else MOST_NETWORKS
+    return max(int(settings.n_estimators), least)
 
 
 def _n_held_out(settings: Any, n: int, n_spare: int) -> int:

@@ -41,6 +41,7 @@ class End(StrEnum):
     STOPPED = "stopped"  # by a callback
     INTERRUPTED = "interrupted"  # by the user, maybe within an epoch
     DIVERGED = "diverged"
+    LATE = "out of time"
 
 
 @dataclass
@@ -203,6 +204,11 @@ class Found:
         return self.broken_off or self.state.end
 
     @property
+    def is_cut(self) -> bool:
+        """Whether the time was over before a stage was."""
+        return End.LATE in (self.end, self.decided.end)
+
+    @property
     def decided(self) -> State:
         """The state that has the best epoch."""
         return self.search or self.state
@@ -258,6 +264,7 @@ class Plan:
     warns: bool = True  # whether to end at max_iter means not to have converged
     has_fallback: bool = False  # to diverge is a warning: an earlier network is kept
     max_fun: int = 15000
+    until: float | None = None  # when to end, by time.monotonic
     verbose: bool = False
 
     @property
@@ -265,7 +272,9 @@ class Plan:
         """The most epochs."""
         return self.epochs or self.max_iter
 
-    def repeating(self, found: State, most: int, stretch: float) -> Plan:
+    def repeating(
+        self, found: State, most: int, stretch: float, until: float | None = None
+    ) -> Plan:
         """Return the plan of a refit: as many epochs as were the best of `most`, at their rates."""
         before = len(found.curves.divisor) - found.epoch
         return replace(
@@ -279,6 +288,7 @@ class Plan:
             keep_best=False,
             warns=False,
             has_fallback=True,
+            until=until,
         )
 
     def weight_of_last(self, state: State) -> float:
@@ -333,6 +343,7 @@ def train(
         If the loss or a weight overflows and there is nothing to fall back on.
     """
     report = _Reporter(state, plan, "epoch" if plan.epochs is None else "refit epoch")
+    begin, before = time.monotonic(), state.epoch
     n_rates = len(state.curves.learning_rate)
     try:
         with np.errstate(all="ignore"), objective.threads():
@@ -346,6 +357,10 @@ def train(
                 report(state, judge is not None)
                 if hooks.after_epoch(state) and not state.end:
                     state.end = End.STOPPED
+                elif plan.until is not None and not state.end and state.epoch < plan.last_epoch:
+                    now = time.monotonic()
+                    is_late = now + (now - begin) / (state.epoch - before) > plan.until
+                    state.end = End.LATE if is_late else End.NOT
     except KeyboardInterrupt:
         del state.curves.learning_rate[n_rates:]
         del state.curves.divisor[n_rates:]
@@ -511,6 +526,7 @@ def _reason(state: State, plan: Plan) -> str:
         End.STOPPED: "A callback asked to stop.",
         End.INTERRUPTED: "Interrupted.",
         End.DIVERGED: "Training diverged.",
+        End.LATE: "The time is over.",
     }[state.end]
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
 
 from skdnn.core.activations import Array
+from skdnn.fit.clock import Clock
 from skdnn.fit.training import End, Found, State
 
 # A fitted estimator's attributes, made from what was found of its networks.
@@ -70,16 +71,26 @@ class Run:
         The fit that it is of, if anybody watches.
     task : CallbackContext, optional
         The task whose subtasks are its epochs.
+
+    Attributes
+    ----------
+    clock : Clock
+        Says how much time is left; without end unless it is set.
+    seconds : float
+        How long an epoch of the search took.
     """
 
     stages: Stages
     watch: Watch | None
     task: Any
     seed: int
+    clock: Clock
+    seconds: float
 
     def __init__(self, stages: Stages, watch: Watch | None = None, task: Any = None) -> None:
         self.stages, self.watch, self.task = stages, watch, task
         self.seed = stages.seed
+        self.clock, self.seconds = Clock(), 0.0
         self._name = ""
         self._numbers: NDArray[Any] | None = None
         self._search: State | None = None

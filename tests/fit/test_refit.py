@@ -10,6 +10,7 @@ from sklearn.model_selection import train_test_split
 from skdnn import DNNClassifier, DNNRegressor
 from skdnn.fit.recipe import Recipe, n_epochs
 from skdnn.fit.training import End, Plan, State
+from skdnn.fit.watch import Run, Stages
 from skdnn.network import Parameters
 from tests.cases import (
     UNCONVERGED,
@@ -276,5 +277,5 @@ def test_a_refit_is_longer_after_a_fall_that_the_held_out_rows_tell(
     recipe = DNNRegressor(random_state=0).fit(*friedman(1.0, 80)).recipe_
     search = State(Parameters((1, 1), np.zeros(2)), None, 0, epoch=4, best_epoch=4, end=end)
     search.curves.validation_score = [-2.0, -1.0, -1.0, -1.0 + fall]
-    longer = replace(recipe, n_held_out=n_held_out).stretch_after(search, 4)
+    longer = replace(recipe, n_held_out=n_held_out).stretch_after(search, 4, Run(Stages(0)))
     assert longer == (2.75 if stretched else 1.0)
