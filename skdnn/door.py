@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Number
 from reprlib import repr as short
 from typing import Any
@@ -24,11 +24,13 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skdnn.columns import ENCODE_DATES, Columns, check_same_columns, is_frame, learn_columns
 from skdnn.core.activations import Array
 from skdnn.inputs import extremes
 
+SPARSE: dict[str, Any] = {"accept_sparse": "csr"}
 X_RULES: dict[str, Any] = {
-    "accept_sparse": "csr",
+    **SPARSE,
     "dtype": (np.float64, np.float32),
     "order": "C",
 }
@@ -68,7 +70,9 @@ class Data:
     names : ndarray of str or None
         The columns' names.
     given : object
-        X as the user gave it, if its columns have names, else X.
+        X as the user gave it, if its columns have names or hold categories, else X.
+    columns : Columns
+        Which of them hold categories: X has the numbers of their levels.
     weight_unit : float or None
         What the weights are divided by, where the rows are some of those that are read; None
         for what brings the largest to [1/2, 1).
@@ -80,6 +84,7 @@ class Data:
     names: NDArray[Any] | None
     given: Any
     weight_unit: float | None = None
+    columns: Columns = field(default_factory=lambda: Columns([]))
 
     @property
     def w(self) -> Array | None:
@@ -139,6 +144,7 @@ def read(
     suffix: str = "",
     fresh: bool = True,
     beside: Data | None = None,
+    declared: bool = False,
 ) -> Data:
     """Check rows, their targets and their weights.
 
@@ -154,38 +160,89 @@ def read(
         Whether X may have other columns than the estimator was fitted to.
     beside : Data, optional
         Rows whose columns it has to have.
+    declared : bool
+        Whether the levels of a categorical dtype are all that it declares.
     """
     name = f"X{suffix}"
-    given, X = X, read_inputs(estimator, X, name, fresh)
+    given = _opened(estimator, X, name, estimator.categorical_features)
     with about(name):
         names = _get_feature_names(given)
     if beside is not None:
-        _check_columns(X, names, name, beside)
+        _check_columns(given, names, name, beside)
     y = estimator._read_targets(y, f"y{suffix}")
     with about(f"y{suffix}"):
-        check_consistent_length(X, y)
-    w = read_weights(sample_weight, X, f"sample_weight{suffix}")
-    return Data(X, y, w, names, X if names is None else given)
+        check_consistent_length(given, y)
+    w = read_weights(sample_weight, given, f"sample_weight{suffix}")
+    if beside is not None:
+        columns = beside.columns
+    elif fresh:
+        columns = learn_columns(given, name, estimator.categorical_features, w, declared)
+    else:
+        columns = estimator._model.inputs.columns
+        check_same_columns(given, name, estimator.categorical_features, columns)
+    X = _read_inputs(estimator, given, name, columns, fresh or beside is not None)
+    if beside is not None:
+        _warn_of_far_columns(X, name, beside)
+    has_to_be_kept = names is not None or bool(columns.categorical)
+    return Data(X, y, w, names, given if has_to_be_kept else X, columns=columns)
 
 
-def read_inputs(estimator: Any, X: Any, name: str = "X", fresh: bool = False) -> Any:
-    """Return X as an array or a CSR matrix; it is not changed.
+def read_inputs(estimator: Any, X: Any) -> Any:
+    """Return X as an array or a CSR matrix; its columns have to be those of the fit."""
+    columns = estimator._model.inputs.columns
+    X = _opened(estimator, X, "X", columns.categorical or None)
+    return _read_inputs(estimator, X, "X", columns, False)
 
-    Unless `fresh`, its columns have to be those of the estimator's fit.
-    """
+
+def _opened(estimator: Any, X: Any, name: str, categorical: Any) -> Any:
+    """Return a frame, a sparse matrix or an array of two dimensions of what the user gave."""
     _refuse_foreign(X, name)
-    with about(name), np.errstate(all="ignore"):  # of the sum that tells whether all is finite
-        X = np.asarray(X) if isinstance(X, list | tuple) else _filled(X)
-        _check_numbers(X, name, "OneHotEncoder and OrdinalEncoder make numbers of categories")
-        if fresh:
-            X = check_array(X, input_name=name, estimator=estimator, **X_RULES)
-        else:
-            X = validate_data(estimator, X, reset=False, **X_RULES)
-    if not issparse(X) or X.has_canonical_format:
-        return X
-    X = X.copy()
-    X.sum_duplicates()
+    with about(name):
+        if is_frame(X):
+            X = _filled(X)
+        elif not issparse(X) and not isinstance(X, np.ndarray):
+            listed = isinstance(X, list | tuple) and isinstance(categorical, list | tuple)
+            X = np.asarray(X, dtype=object if listed else None)
+        if len(X.shape) != 2 or 0 in X.shape:
+            shown = np.empty(X.shape) if is_frame(X) else X
+            check_array(shown, input_name=name, estimator=estimator, dtype=None, **SPARSE)
     return X
+
+
+def _read_inputs(estimator: Any, X: Any, name: str, columns: Columns, fresh: bool) -> Any:
+    with about(name), np.errstate(all="ignore"):  # of the sum that tells whether all is finite
+        if not fresh:
+            validate_data(estimator, X, reset=False, skip_check_array=True)
+        if columns.categorical and issparse(X):
+            raise ValueError(
+                f"{name} must be dense: a sparse one holds numbers alone, and the"
+                f" columns {short(columns.categorical)} hold categories."
+            )
+        as_it_is = columns.reads(X)
+        if as_it_is:
+            _check_numbers(X, name, "categorical_features names columns of categories")
+        read = X if as_it_is else columns.read(X, name)
+        finite = True if issparse(X) else "allow-nan"
+        try:
+            read = check_array(
+                read, input_name=name, estimator=estimator, ensure_all_finite=finite, **X_RULES
+            )
+        except ValueError as error:
+            _name_the_infinite(error, read, X, name)
+            raise
+    if not issparse(read) or read.has_canonical_format:
+        return read
+    read = read.copy()
+    read.sum_duplicates()
+    return read
+
+
+def _name_the_infinite(error: ValueError, read: Any, given: Any, name: str) -> None:
+    """Say in the message of an error which column of a frame is not finite."""
+    if "infinity" in str(error) and is_frame(given):
+        bad = np.flatnonzero(~np.isfinite(np.asarray(read, float)).all(axis=0))
+        columns = ", ".join(f"{name}[{given.columns[j]!r}]" for j in bad)
+        error.args = (f"{error} It is in {columns}.",)
 
 
 def read_targets(estimator: Any, y: Any, name: str, numeric: bool = False) -> NDArray[Any]:
@@ -271,14 +328,8 @@ def _refuse_foreign(given: Any, name: str) -> None:
 
 def _check_numbers(given: Any, name: str, otherwise: str = "") -> None:
     """Refuse text and dates, which would be read as numbers where that is possible."""
-    if issparse(given):
-        return
-    if not (hasattr(given, "columns") and hasattr(given, "dtypes")):
+    if not issparse(given) and not is_frame(given):
         _check_kind(given, name, otherwise)
-        return
-    for column, dtype in zip(given.columns, given.dtypes, strict=True):
-        if getattr(dtype, "kind", "O") not in "biufc":
-            _check_kind(given[column], f"{name}[{column!r}]", otherwise)
 
 
 def _check_kind(given: Any, name: str, otherwise: str) -> None:
@@ -286,10 +337,7 @@ def _check_kind(given: Any, name: str, otherwise: str) -> None:
     dtype = getattr(given, "dtype", None)
     values = given if getattr(dtype, "kind", "O") in "biufcmM" else np.asarray(given)
     if values.dtype.kind in "mM":
-        raise ValueError(
-            f"{name} must hold numbers; got {values.dtype}. Make numbers of them first: dates"
-            " minus a date, and that divided by a unit such as numpy.timedelta64(1, 'D')."
-        )
+        raise ValueError(f"{name} must hold numbers; got {values.dtype}. {ENCODE_DATES}.")
     if values.dtype.kind in "OSTU":
         text = next((value for value in values.flat if isinstance(value, str | bytes)), None)
         if text is not None:
@@ -342,6 +390,10 @@ def _check_columns(X: Any, names: Any, name: str, beside: Data) -> None:
             f"{name} must have the columns of X by the same names and in the same order; the"
             f" names of X are {short(theirs)}, and those of {name} {short(ours)}. {TRANSFORM_INPUT}"
         )
+
+
+def _warn_of_far_columns(X: Any, name: str, beside: Data) -> None:
+    """Warn of columns that lie elsewhere than those of the training rows."""
     far = _far_columns(X, beside.X)
     if len(far):
         warnings.warn(

@@ -118,6 +118,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = self.categorical_features is not None
+        tags.input_tags.string = self.categorical_features is not None
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -259,14 +262,16 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         settings = self._settings(n, n_rows, validates, sizes=sizes)
         if is_auto(self.precision) and task.loses_digits:
             settings = Settings(**{**vars(settings), "precision": None})
+        settings = Settings(**{**vars(settings), "fan_in": task.inputs.fan_in})
         recipe = Recipe.of(
             settings, n, n_rows, task.n_spare, validates, task.data.X.dtype, task.parts
         )
 
         def fitted(model: Model) -> Any:
             state = State(model.networks[0].parameters, None, recipe.seed or 0)
+            names = task.data.names if task.data.columns.categorical else None  # as its rows have
             attributes = {"_model": model, "_states": [state], "recipe_": recipe}
-            return clone(self)._keep({**attributes, **self._shape(task, None)})
+            return clone(self)._keep({**attributes, **self._shape(task, names)})
 
         problem = task.problem(
             recipe, lambda numbers: make_score(self, task, settings.scoring, fitted, numbers)
@@ -305,7 +310,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         if self.time_limit is not None:
             raise invalid(self, "time_limit", "None in partial_fit, which makes one epoch")
         model, state = self._go_on_from()
-        data = read(self, X, y, sample_weight, fresh=model is None)
+        data = read(self, X, y, sample_weight, fresh=model is None, declared=True)
         if model is not None:
             data = replace(data, names=self._feature_names)
         targets = self._targets(data, model, classes)
@@ -315,6 +320,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         task = Task.of(self, data, None, targets, model, renews=True)
         n, n_rows = len(data.y), len(task.counted)
         settings = self._settings(n, n_rows, partial=True)
+        settings = Settings(**{**vars(settings), "fan_in": task.inputs.fan_in})
         recipe = Recipe.of_partial_fit(settings, n, n_rows, data.X.dtype)
         problem = task.problem(recipe)
         earlier = recipe.start(problem, self._draw_seed()) if state is None else state
@@ -432,7 +438,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         """Return the attributes that are there whatever was found."""
         sizes = task.network.parameters.sizes
         return {
-            "n_features_in_": sizes[0],
+            "n_features_in_": task.inputs.columns.n,
             "_feature_names": names,
             "n_layers_": len(sizes),
             "n_outputs_": sizes[-1],
@@ -531,6 +537,20 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         parameters = {"n_estimators": 1, "random_state": recipe.random_states()[i]}
         return clone(self)._keep({**attributes, **parameters})
 
+    # What A[0] consists of
+
+    @property
+    def categories_(self) -> list[list[Any] | None]:
+        """For every column of X the levels of its categories, sorted; None for numbers."""
+        return self._fitted("categories_").inputs.columns.levels
+
+    @property
+    def input_names_(self) -> list[str]:
+        """What the columns of A[0] are: column j of the first weight matrix weighs number j."""
+        inputs = self._fitted("input_names_").inputs
+        names = [f"x{j}" for j in range(inputs.columns.n)]
+        return inputs.names(names if self._feature_names is None else list(self._feature_names))
+
     # Views of the one flat vector
 
     @property
@@ -609,7 +629,13 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         """Return rows that a fitted estimator is asked about, as an array or a CSR matrix."""
         if "_model" not in vars(self):  # so as not to ask scikit-learn, for 2 us, each time
             check_is_fitted(self)
-        return X if self._is_in_order(X) else read_inputs(self, X)
+        rows, names = X, self._feature_names
+        if names is not None:  # to read a frame of floats as any other costs 500 us
+            ours = (
+                hasattr(X, "columns") and hasattr(X, "iloc") and not self._model.inputs.categories
+            )
+            rows = X.to_numpy() if ours and X.columns.tolist() == names.tolist() else None
+        return rows if self._is_in_order(rows) else read_inputs(self, X)
 
     def _is_in_order(self, X: Any) -> bool:
         """Whether X is an array that validate_data would return as it is.
@@ -622,7 +648,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             or X.ndim != 2
             or not len(X)
             or X.shape[1] != self.n_features_in_
-            or self._feature_names is not None
+            or self._model.inputs.categories
         ):
             return False
         with np.errstate(all="ignore"):

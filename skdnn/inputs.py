@@ -1,6 +1,6 @@
 """X in the network's coordinates.
 
-A change of coordinates before the first layer, element by element: the network behind it is
+A change of coordinates before the first layer, column by column: the network behind it is
 the paper's. It is learnt from the values and their weights, a row of weight k counting as
 k rows, and is the same for a dense and a sparse X.
 """
@@ -8,86 +8,236 @@ k rows, and is the same for a dense and a sparse X.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse, vstack
+from scipy.sparse import hstack, issparse, vstack
 from scipy.special import ndtri
 from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
+from skdnn.columns import Columns
 from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
+from skdnn.encodings import (
+    Category,
+    Expansion,
+    Ramps,
+    crossed_means,
+    learn_category,
+    learn_ramps,
+    numbers_of_levels,
+    sparse_ramps,
+)
 
 BLOCK = 1 << 19  # bytes of X to bring to other coordinates at once, which stay in the cache
 COARSE = 1e3  # deviations, of which float32 has a ten-thousandth left
 FARTHEST = 1e18  # whose square is finite in float32
 FAR = 1e9  # where x / sqrt(1 + (x / 3)^2) is 3 to every digit
-STATISTICS = 1 << 23  # bytes of X to take the statistics of at once, or 1,024 rows
 NORMAL = ndtri((np.arange(16)[:, None] + 0.5) / 16)  # quantiles of a normal column
+STATISTICS = 1 << 23  # bytes of X to take the statistics of at once, or 1,024 rows
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """x -> (x - center) / scale, column by column, with optional smooth clipping.
+    """X to A[0]: numbers x -> (x - center) / scale, and what else a column becomes.
+
+    The columns of A[0] are the scaled numbers, a 0/1 column for each of the `gaps`, the means
+    of categories, the ramps, and the levels of categories.
 
     Attributes
     ----------
     dtype : dtype
         What X is read in: float32 or float64.
-    center, scale : ndarray of shape (n_features,) or None
-        None for 0 and 1. The scale is never 0.
+    columns : Columns
+        Which columns of X hold categories, and their levels.
+    center, scale : ndarray of shape (n_numbers,) or None
+        None for 0 and 1. The scale is never 0; it is infinite where a column tells nothing.
     clips : bool
         Whether x / sqrt(1 + (x / 3)^2) follows, which keeps the result within (-3, 3).
     method : str or None
         The value of `scale_inputs` that it was learnt by.
     summary : Summary or None
-        What is known of the rows that it was learnt from, none of which is in it.
+        What is known of the numbers that it was learnt from, none of which is in it.
+    fill : ndarray of shape (n_numbers,) or None
+        What stands for a missing number; None for 0.
+    gaps : list of int
+        Those of the numeric columns where fit saw missing numbers.
+    ramps : Ramps
+    categories : list of Category
+        One for each categorical column.
     """
 
     dtype: Any
+    columns: Columns
     center: Array | None = None
     scale: Array | None = None
     clips: bool = False
     method: str | None = None
     summary: Summary | None = None
+    fill: Array | None = None
+    gaps: list[int] = field(default_factory=list)
+    ramps: Ramps = field(default_factory=lambda: Ramps([]))
+    categories: list[Category] = field(default_factory=list)
+
+    # Its widths
+
+    @cached_property
+    def numeric(self) -> Any:
+        """The columns of X that hold numbers, to index with."""
+        return self.columns.numeric if self.categories else slice(None)
+
+    @cached_property
+    def direct(self) -> int:
+        """How many columns of A[0] are kept as they are: all but ramps and levels."""
+        means = sum(of.width for of in self.categories if of.means is not None)
+        return len(self.columns.numeric) + len(self.gaps) + means
+
+    @cached_property
+    def width(self) -> int:
+        """n[0], how many columns A[0] has."""
+        hot = sum(of.width for of in self.categories if of.means is None)
+        return self.direct + sum(self.ramps.bins) + hot
+
+    @cached_property
+    def n_compact(self) -> int:
+        """How many numbers a row is kept as, of which `expansion` makes A[0]."""
+        return self.direct + len(self.ramps.columns) + self.n_places
+
+    @property
+    def fan_in(self) -> float:
+        """The mean square of a row of A[0] whose numbers have a deviation of 1."""
+        return max(self.direct + self.ramps.power + self.n_places, 1.0)
+
+    @cached_property
+    def expansion(self) -> Expansion | None:
+        """What makes A[0] of the rows that `compact` returns; None if they are A[0]."""
+        if not self.ramps.columns and not self.n_places:
+            return None
+        return Expansion(self.direct, self.ramps, self.n_places)
+
+    @property
+    def n_places(self) -> int:
+        """How many categories have a column a level."""
+        return sum(of.means is None for of in self.categories)
+
+    def names(self, features: Sequence[str]) -> list[str]:
+        """Return what the columns of A[0] are called, of columns of X called `features`."""
+        numbers = [features[j] for j in self.columns.numeric]
+        names = [*numbers, *(f"{numbers[j]} is missing" for j in self.gaps)]
+        of = zip(self.categories, self.columns.categorical, strict=True)
+        told = [
+            (category.means is None, category.names(features[j], self.columns.levels[j] or []))
+            for category, j in of
+        ]
+        means, hot = (
+            [one for is_hot, each in told if is_hot == kind for one in each]
+            for kind in (False, True)
+        )
+        return [*names, *means, *self.ramps.names(numbers), *hot]
+
+    # X in the network's coordinates
 
     def __call__(self, X: Any) -> Any:
         """Return X in the network's coordinates, in `dtype`; it is not changed.
 
         Of a sparse X it is f(x) - f(0), which is as sparse; `origin` is the rest.
         """
+        rows = self.rows(X)
+        return rows if issparse(X) or self.expansion is None else self._expanded(rows)
+
+    def rows(self, X: Any) -> Any:
+        """Return rows as they are kept; a sparse X has them as the network reads them."""
+        return self._sparse(X) if issparse(X) else self.compact(X)
+
+    def _expanded(self, rows: Array) -> Array:
+        assert self.expansion is not None
+        X = np.empty((len(rows), self.width), rows.dtype)
+        self.expansion(rows, X)
+        return X
+
+    def compact(self, X: Array) -> Array:
+        """Return rows as they are kept, (n, n_compact): numbers, positions and places.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_features)
+            Numbers of levels in the place of categories, NaN for what is missing.
+        """
+        x, missing = self._numbers(X)
+        if self.n_compact == len(self.columns.numeric):
+            return self._scaled(x)
+        out = np.empty((len(X), self.n_compact), self.dtype)
+        d, stop = x.shape[1], x.shape[1] + len(self.gaps)
+        out[:, :d] = self._scaled(x)
+        out[:, d:stop] = False if missing is None else missing[:, self.gaps]
+        first = 1
+        last = self.direct + len(self.ramps.columns)
+        out[:, self.direct : last] = self.ramps.positions(x)
+        for category, j in zip(self.categories, self.columns.categorical, strict=True):
+            levels = self.columns.levels[j] or []
+            index = numbers_of_levels(X[:, j], len(levels))
+            if category.means is not None:
+                out[:, stop : stop + category.width] = category.table[index]
+                stop += category.width
+            else:
+                assert category.places is not None
+                places = category.places[index]
+                out[:, last] = np.where(places < 0, 0, first + places)
+                first, last = first + category.width, last + 1
+        return out
+
+    def _numbers(self, X: Array) -> tuple[Array, NDArray[np.bool_] | None]:
+        """Return the numeric columns, what is missing filled in, and where that is."""
+        x = X[:, self.numeric]
+        with np.errstate(all="ignore"):
+            if not np.isnan(np.sum(x)):
+                return x, None
+        missing = np.isnan(x)
+        return np.where(missing, 0.0 if self.fill is None else self.fill, x), missing
+
+    def _sparse(self, X: Any) -> Any:
         X = narrowed(X, self.dtype)
         if self.center is None or self.scale is None:
             return X
-        if not issparse(X):
-            return self._scaled(X, self.center, self.scale)
         columns = X.indices
         if self.clips:
-            data = self._scaled(X.data, self.center[columns], self.scale[columns])
+            data = self._standardised(X.data, self.center[columns], self.scale[columns])
             data -= self._at_zero[columns]
         else:
             data = np.clip(X.data / self.scale[columns], -FARTHEST, FARTHEST)
-        return type(X)((data, X.indices, X.indptr), shape=X.shape)
+        scaled = type(X)((data, X.indices, X.indptr), shape=X.shape)
+        if not self.ramps.columns:
+            return scaled
+        return hstack([scaled, sparse_ramps(self.ramps, X, self.dtype)], format="csr")
 
     def loses_digits(self, X: Any) -> bool:
         """Whether float32 is too coarse for f(X) - f(0), which is far from 0 though f(X) is not."""
-        origin = self.origin(X)
-        return origin is not None and bool(np.any(np.abs(origin) > COARSE))
+        far = issparse(X) and self.center is not None
+        return bool(far and np.any(np.abs(self._at_zero) > COARSE))
 
     def origin(self, X: Any) -> Array | None:
         """Return f(0), which the network has to add to every row of f(X), or None."""
-        return self._at_zero if issparse(X) and self.center is not None else None
+        if not issparse(X) or self.center is None:
+            return None
+        return self(np.zeros((1, self.columns.n), self.dtype))[0]
 
-    @property
+    @cached_property
     def _at_zero(self) -> Array:
         assert self.center is not None
-        assert self.scale is not None
-        return self._scaled(np.zeros_like(self.center), self.center, self.scale)
+        return self._scaled(np.zeros((1, len(self.center)), self.dtype))[0]
 
-    def _scaled(self, x: Array, center: Array, scale: Array) -> Array:
+    def _scaled(self, x: Array) -> Array:
+        """Return numbers scaled, in `dtype`."""
+        x = narrowed(x, self.dtype)
+        if self.center is None or self.scale is None:
+            return x
+        return self._standardised(x, self.center, self.scale)
+
+    def _standardised(self, x: Array, center: Array, scale: Array) -> Array:
         z = x - center
         z /= scale
         # Far out everything is finite, and the larger x the larger z.
@@ -116,20 +266,39 @@ class Inputs:
         z *= self.scale
         return np.reciprocal(z, out=z)
 
-    def matrix(self, X: Any, dtype: Any) -> tuple[Any, Array | None]:
-        """Return f(X) in the type to train in, and [1 f(X)] if the former is a part of it.
+    def matrix(self, X: Any, dtype: Any, crossed: Array | None = None) -> tuple[Any, Array | None]:
+        """Return rows of f(X), as `compact` keeps them, in the type to train in.
 
-        Of a dense X that is scaled there is one copy, made part by part.
+        And [1 rows] if the former is a part of it. Of a dense X that is scaled there is one
+        copy, made part by part. `crossed` are the means that stand in the place of those that
+        the categories have.
         """
         if issparse(X):
             return narrowed(self(X), dtype), None
-        if self.center is None and X.dtype == dtype:
+        if self._is_as_given(X) and X.dtype == dtype:
             return X, None
-        X1 = np.empty((len(X), 1 + X.shape[1]), dtype)
+        X1 = np.empty((len(X), 1 + self.n_compact), dtype)
         X1[:, 0] = 1.0
         for part in gen_batches(len(X), max(BLOCK // X[:1].nbytes, 1)):
-            X1[part, 1:] = narrowed(self(X[part]), dtype)
+            X1[part, 1:] = narrowed(self.compact(X[part]), dtype)
+        if crossed is not None:
+            X1[:, 1 + self.direct - crossed.shape[1] : 1 + self.direct] = crossed
         return X1[:, 1:], X1
+
+    def crossed(self, X: Array, w: Array | None, Y: Array) -> Array | None:
+        """Return the means of y that the rows themselves are trained with, (n, n_means)."""
+        of = zip(self.categories, self.columns.categorical, strict=True)
+        means = [
+            crossed_means(category, X[:, j], w, Y)
+            for category, j in of
+            if category.means is not None
+        ]
+        return np.hstack(means) if means else None
+
+    def _is_as_given(self, X: Array) -> bool:
+        is_plain = self.center is None and self.n_compact == X.shape[1] and not self.categories
+        with np.errstate(all="ignore"):
+            return is_plain and not np.isnan(np.sum(X))
 
     def going_on(self, X: Any, w: Array | None, unit: float) -> Self:
         """Return the change of coordinates for the rows so far and further ones.
@@ -138,9 +307,10 @@ class Inputs:
         """
         if self.summary is None or self.center is None or self.scale is None:
             return self
+        X = X if issparse(X) else self._numbers(X)[0]
         more = Summary.of(X, w, unit=unit)
         summary = Summary.merged([self.summary, more])
-        statistics, _ = SCALERS[str(self.method)]
+        statistics = SCALERS[str(self.method)].statistics
         if statistics is moments:
             return self._settled(*summary.moments(), summary)
         share: Any = more.weight / summary.weight
@@ -154,21 +324,36 @@ class Inputs:
 
     def _settled(self, center: Array, scale: Array, summary: Summary) -> Self:
         """Return the change of coordinates with another centre and scale, of other rows."""
+        _, clips, has_ramps = SCALERS[str(self.method)]
         scale = positive(scale.astype(self.dtype))  # which may have rounded to 0
+        # A column that is nowhere is none, and beside ramps one that is the same everywhere.
+        scale[summary.constant if has_ramps else summary.empty] = np.inf
         center = center.astype(self.dtype)
         summary = replace(summary, sample=None, sample_weight=None)
-        return replace(self, center=center, scale=scale, summary=summary)
+        return replace(self, center=center, scale=scale, clips=clips, fill=center, summary=summary)
+
+    def _unscaled(self, x: Any, w: Array | None, absent: Any, nowhere: NDArray[np.bool_]) -> Self:
+        """Return the coordinates that leave numbers as they are, and fill in their means."""
+        if issparse(x):
+            return self
+        fill = _statistics(x, w, absent, _means)[0].astype(x.dtype)
+        if not nowhere.any():
+            return replace(self, fill=fill)
+        scale = np.where(nowhere, np.inf, 1.0).astype(x.dtype)
+        return replace(self, fill=fill, center=np.zeros_like(scale), scale=scale)
 
     def carry(self, new: Inputs, parameters: Parameters) -> None:
         """Rewrite W[1] and b[1] for other coordinates g, so that W[1] f(x) + b[1] stays.
 
-        With f(x) = a g(x) + d in every column, W[1] <- W[1] a and b[1] <- b[1] + W[1] d.
+        With f(x) = a g(x) + d in every column of scaled numbers, W[1] <- W[1] a and
+        b[1] <- b[1] + W[1] d.
         """
         if self.center is None:
             return
         a, d = self._as_line_in(new)
-        parameters.b[1] += parameters.W[1] @ d.astype(parameters.theta.dtype)[:, None]
-        parameters.W[1] *= a
+        W = parameters.W[1][:, : len(a)]
+        parameters.b[1] += W @ d.astype(parameters.theta.dtype)[:, None]
+        W *= a
 
     def _as_line_in(self, new: Inputs) -> tuple[Array, Array]:
         """Return a and d of every column.
@@ -187,54 +372,138 @@ class Inputs:
             a.astype(np.float64) for a in (self.center, self.scale, new.center, new.scale)
         )
         if self.clips:
-            of = self._scaled(to + by * NORMAL, center, scale)
-            onto = new._scaled(NORMAL, np.zeros(1), np.ones(1))
+            of = self._standardised(to + by * NORMAL, center, scale)
+            onto = new._standardised(NORMAL, np.zeros(1), np.ones(1))
             a, d = (onto * of).mean(axis=0) / np.square(onto).mean(), of.mean(axis=0)
         else:
             a, d = by / scale, (to - center) / scale
         a, d = (np.clip(x, -FARTHEST, FARTHEST) for x in (a, d))
         constant = self.summary.constant
-        at = new._scaled(center, to, by)
+        at = new._standardised(center, to, by)
         return np.where(constant, 1.0, a), np.where(constant, -at, d)
 
     def plain(self) -> dict[str, Any]:
         """Return what it is, as names, numbers and arrays."""
         return {
             "dtype": np.dtype(self.dtype).name,
+            "levels": self.columns.levels,
             "center": self.center,
             "scale": self.scale,
             "clips": self.clips,
             "method": self.method,
             "summary": None if self.summary is None else self.summary.plain(),
+            "fill": self.fill,
+            "gaps": self.gaps,
+            "knots": self.ramps.knots,
+            "categories": [asdict(of) for of in self.categories],
         }
 
     @classmethod
     def of_plain(cls, kept: dict[str, Any]) -> Self:
         """Return what `plain` told of."""
-        summary = None if kept["summary"] is None else Summary(**kept["summary"])
-        return cls(**{**kept, "dtype": np.dtype(kept["dtype"]), "summary": summary})
+        kept = dict(kept)
+        summary = kept.pop("summary")
+        return cls(
+            dtype=np.dtype(kept.pop("dtype")),
+            columns=Columns(kept.pop("levels")),
+            summary=None if summary is None else Summary(**summary),
+            ramps=Ramps(kept.pop("knots")),
+            categories=[Category(**of) for of in kept.pop("categories")],
+            **kept,
+        )
 
 
-def fit_inputs(X: Any, w: Array | None, method: str | None, unit: float = 1.0) -> Inputs:
+def fit_inputs(
+    X: Any,
+    w: Array | None,
+    method: str | None,
+    unit: float = 1.0,
+    columns: Columns | None = None,
+    Y: Array | None = None,
+) -> Inputs:
     """Learn the change of coordinates from rows and their weights.
 
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n, n_features)
-        float32 or float64.
+        float32 or float64; numbers of levels in the place of categories.
     w : ndarray of shape (n,) or None
         The weights, >= 0.
     method : str or None
-        A name in :data:`SCALERS`; None leaves X as it is.
+        A name in :data:`SCALERS`; None leaves numbers as they are.
     unit : float, default=1.0
         What a weight of 1 is in those that the user gave.
+    columns : Columns, optional
+        Which columns hold categories; none by default.
+    Y : ndarray of shape (n, n_outputs), optional
+        Targets in the network's coordinates, which categories of many levels are told by.
     """
+    columns = columns or Columns([None] * X.shape[1])
+    of = columns.categorical
+    categories = [learn_category(X[:, j], len(columns.levels[j] or []), w, Y) for j in of]
+    x = X[:, columns.numeric] if of else X
+    absent = _missing(x)
+    seen_absent = np.zeros((1, x.shape[1]), bool) if absent is None else absent[_counted(w)]
+    inputs = Inputs(
+        X.dtype,
+        columns,
+        method=method,
+        gaps=np.flatnonzero(seen_absent.any(axis=0) & ~seen_absent.all(axis=0)).tolist(),
+        categories=categories,
+    )
     if method is None:
-        return Inputs(X.dtype)
-    statistics, clips = SCALERS[method]
-    summary = Summary.of(X, w, unit=unit)
-    found = summary.moments() if statistics is moments else statistics(X, w)
-    return Inputs(X.dtype, clips=clips, method=method)._settled(*found, summary)
+        nowhere: NDArray[np.bool_] = np.all(seen_absent, axis=0)
+        return inputs._unscaled(x, w, absent, nowhere)
+    summary = Summary.of(x, w, unit=unit)
+    statistics = SCALERS[method].statistics
+    center, scale, *_ = (
+        summary.moments() if statistics is moments else _statistics(x, w, absent, statistics)
+    )
+    ramps = learn_ramps(x, w) if SCALERS[method].ramps else Ramps([])
+    return replace(inputs, ramps=ramps)._settled(center, scale, summary)
+
+
+def _counted(w: Array | None) -> Any:
+    return slice(None) if w is None else w > 0
+
+
+def _missing(x: Any) -> NDArray[np.bool_] | None:
+    """Return where numbers are missing; None if they are nowhere."""
+    if issparse(x):
+        return None
+    with np.errstate(all="ignore"):
+        if not np.isnan(np.sum(x)):  # as it may be where there is none
+            return None
+    absent = np.isnan(x)
+    return absent if absent.any() else None
+
+
+def _means(x: Array, w: Array | None) -> tuple[Array, Array]:
+    with np.errstate(all="ignore"):
+        mean = np.nan_to_num(np.average(x, axis=0, weights=w), posinf=0.0, neginf=0.0)
+    return mean, mean
+
+
+def _statistics(
+    x: Array,
+    w: Array | None,
+    absent: NDArray[np.bool_] | None,
+    of: Callable[..., tuple[Array, ...]],
+    nowhere: Sequence[float] = (0.0, 0.0),
+) -> tuple[Array, ...]:
+    """Return statistics of every column, over the rows where it is not missing."""
+    if absent is None:
+        return of(x, w)
+    result = np.tile(np.array(nowhere)[:, None], x.shape[1])
+    has_gaps = absent.any(axis=0)
+    if not has_gaps.all():
+        result[:, ~has_gaps] = of(x[:, ~has_gaps], w)
+    for j in np.flatnonzero(has_gaps):
+        here = ~absent[:, j] if w is None else ~absent[:, j] & (w > 0)
+        if here.any():
+            found = of(x[here][:, [j]], None if w is None else w[here])
+            result[:, j] = [one[0] for one in found]
+    return tuple(result)
 
 
 @dataclass(frozen=True)
@@ -278,7 +547,8 @@ class Summary:
         if len(counted) > n_sampled:
             rng = np.random.default_rng(seed)
             counted = np.sort(rng.choice(counted, n_sampled, replace=False))
-        return cls(weight, *_described(X, w), X[counted], ones[counted])
+        low, high, mean, deviation = _described(X, w)
+        return cls(weight, low, high, mean, deviation, X[counted], ones[counted])
 
     @classmethod
     def merged(cls, parts: Sequence[Self]) -> Self:
@@ -289,7 +559,8 @@ class Summary:
         LeVeque, 1983, "Algorithms for computing the sample variance").
         """
         weight = sum(part.weight for part in parts)
-        shares = [part.weight / weight for part in parts]
+        weights = [part.weight * ~part.empty for part in parts]
+        shares = [of / positive(np.sum(weights, axis=0)) for of in weights]
         first = parts[0].mean
         mean = first + sum(p * (part.mean - first) for p, part in zip(shares, parts, strict=True))
         away = [part.mean - mean for part in parts]
@@ -307,27 +578,34 @@ class Summary:
         if any(sample is None for sample in samples):
             return whole
         sample = vstack(samples, "csr") if issparse(samples[0]) else np.concatenate(samples)
-        weights = np.concatenate([cast(Array, part.sample_weight) for part in parts])
-        return replace(whole, sample=sample, sample_weight=weights)
+        of_sample = np.concatenate([cast(Array, part.sample_weight) for part in parts])
+        return replace(whole, sample=sample, sample_weight=of_sample)
 
     @property
     def constant(self) -> NDArray[np.bool_]:
-        """The columns of one value."""
-        return self.low == self.high
+        """The columns of one value, or of none."""
+        return (self.low == self.high) | self.empty
+
+    @property
+    def empty(self) -> NDArray[np.bool_]:
+        """The columns that have been missing in every row."""
+        return self.low > self.high
 
     def moments(self) -> tuple[Array, Array]:
         """Return what the function `moments` does of all rows."""
-        center = np.where(self.constant, self.low, self.mean)
+        center = np.where(self.constant & ~self.empty, self.low, self.mean)
         return center, positive(np.where(self.constant, 0.0, self.deviation))
 
     def inputs(self, method: str | None, dtype: Any) -> Inputs:
         """Return what `fit_inputs` does of all rows: by moments, or quartiles of the sample."""
+        inputs = Inputs(dtype, Columns([None] * len(self.low)), method=method)
         if method is None:
-            return Inputs(dtype)
-        statistics, clips = SCALERS[method]
-        by_moments = statistics is moments
-        found = self.moments() if by_moments else statistics(self.sample, self.sample_weight)
-        return Inputs(dtype, clips=clips, method=method)._settled(*found, self)
+            return inputs
+        statistics, _, has_ramps = SCALERS[method]
+        of = self.sample, self.sample_weight
+        found = self.moments() if statistics is moments else statistics(*of)
+        ramps = learn_ramps(*of) if has_ramps else Ramps([])
+        return replace(inputs, ramps=ramps)._settled(*found, self)
 
     def plain(self) -> dict[str, Any]:
         """Return all but the sample, as numbers and arrays."""
@@ -344,8 +622,14 @@ def moments(X: Any, w: Array | None) -> tuple[Array, Array]:
     return np.where(low == high, low, center), positive(np.where(low == high, 0.0, scale))
 
 
-def _described(X: Any, w: Array | None) -> tuple[Array, Array, Array, Array]:
-    """Return the least and largest entry, the mean and the deviation of every column."""
+def _described(X: Any, w: Array | None) -> tuple[Array, ...]:
+    """Return the least and largest entry, the mean and the deviation of every column.
+
+    Of what is not missing; inf, -inf, 0 and 0 where there is nothing.
+    """
+    absent = _missing(X)
+    if absent is not None:
+        return _statistics(X, w, absent, _described, (np.inf, -np.inf, 0.0, 0.0))
     low, high = extremes(X, w)
     center, scale = _centred_moments(X, w)
     # Squares of what is so large or so spread do not fit into float64: in other units they do.
@@ -423,12 +707,21 @@ def quartiles(X: Any, w: Array | None) -> tuple[Array, Array]:
     return center, positive(scale)
 
 
-SCALERS: dict[str, tuple[Callable[[Any, Array | None], tuple[Array, Array]], bool]] = {
-    "standard": (moments, False),
-    "clipped": (moments, True),
-    "robust": (quartiles, True),
+class Scaler(NamedTuple):
+    """How numbers are scaled: by which statistics, whether clipped, and whether with ramps."""
+
+    statistics: Callable[[Any, Array | None], tuple[Array, Array]]
+    clips: bool = False
+    ramps: bool = False
+
+
+SCALERS = {
+    "standard": Scaler(moments),
+    "clipped": Scaler(moments, clips=True),
+    "robust": Scaler(quartiles, clips=True),
+    "piecewise": Scaler(moments, clips=True, ramps=True),
 }
-"""By the value of `scale_inputs`: centre and scale of the columns, and whether to clip."""
+"""By the value of `scale_inputs`."""
 
 
 def narrowed(X: Any, dtype: Any) -> Any:

@@ -51,11 +51,11 @@ class Model:
         with np.errstate(all="ignore"):
             for start in range(0, n, chunk):
                 rows = X[start : start + chunk]
-                origin, rows = self.inputs.origin(rows), self.inputs(rows)
+                origin, rows = self.inputs.origin(rows), self.inputs.rows(rows)
                 Z: Any = 0.0
                 for network, workspace in zip(self.networks, passes, strict=True):
                     at = workspace.over(rows.shape[0])
-                    at.read(rows, origin)
+                    at.read(rows, origin, self.inputs.expansion)
                     forward(network.parameters, at, network.loss)
                     Z = Z + at.Z[at.L].T if len(passes) > 1 else at.Z[at.L].T
                 part = decode(Z / len(passes) if len(passes) > 1 else Z)

@@ -563,14 +563,28 @@ class Common:
             lambda given, n: given.solver in STOCHASTIC and not given.validates,
         ),
     )
+    categorical_features: Any = param(
+        default="from_dtype",
+        rule=[None, Names({"from_dtype"}), "array-like"],
+        doc="""{'from_dtype'}, None or array-like of int, str or bool
+        Which columns of X hold categories: by numbers, names or a mask; with 'from_dtype' those
+        of a pandas or polars frame that hold categories, enums, strings or booleans; None for
+        none. A level has a column of the input, 0 or 1, if the column has at most 32 levels and
+        the level more than a thousandth of the rows; levels of a column of more are told by the
+        mean of y over the rows of other folds. A missing value is a level. See
+        :doc:`/tables`.""",
+    )
     scale_inputs: ScalingName | None = param(
         default="clipped",
         plain=None,
         rule=[None, Names(set(SCALERS))],
-        doc="""{'standard', 'clipped', 'robust'} or None
-        How columns of X are scaled inside: to mean 0 and deviation 1; the same with smooth
-        clipping at 3, x / sqrt(1 + (x / 3)^2); or to median 0 and interquartile range 1 with
-        that clipping. A sparse X is scaled like a dense one, and stays as sparse.
+        doc="""{'standard', 'clipped', 'robust', 'piecewise'} or None
+        How columns of numbers are scaled inside: to mean 0 and deviation 1; the same with smooth
+        clipping at 3, x / sqrt(1 + (x / 3)^2); to median 0 and interquartile range 1 with that
+        clipping; or, 'piecewise', as 'clipped', with up to 8 columns beside each that climb
+        between its quantiles, of which any piecewise linear function of the column is a sum.
+        A sparse X is scaled like a dense one, and stays as sparse. What is missing, NaN, is the
+        mean (or the median), with a 0/1 column beside it where fit saw it missing.
 
         In `partial_fit` the statistics go on with every call: means and deviations exactly,
         medians and ranges as means over the calls. W[1] and b[1] are rewritten for them, so

@@ -21,6 +21,7 @@ from sklearn.metrics import (
     roc_auc_score,
     top_k_accuracy_score,
 )
+from sklearn.utils import _safe_indexing
 
 from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
@@ -71,6 +72,8 @@ def make_score(
     if w is not None and not _takes_weights(scorer):
         raise invalid(estimator, "scoring", "a score that takes sample_weight for weighted rows")
     X, name, missing = data.X[chosen], f"scoring={scoring!r}", task.targets.missing(y)
+    if data.columns.categorical:  # which the user's own scorer, and predict, read as given
+        X = _safe_indexing(data.given, np.arange(len(data.y))[chosen])
     weights = {} if w is None else {"sample_weight": w}
 
     def score(parameters: Parameters, Z: Array) -> float:

@@ -97,7 +97,7 @@ class Whole(Data):
     the smallest and the largest numbers.
     """
 
-    columns: Any = None  # the Summary of X
+    summary: Any = None  # that of X
     numbers: Any = None  # that of y
 
 
@@ -341,10 +341,10 @@ def _whole(told: list[Told], X: Any, y: NDArray[Any], distinct: Any, names: Any)
     columns = Summary.merged([one.columns for one in told])
     if distinct is not None:
         weights = sum(cast(Array, one.weights) for one in told)
-        return Whole(X, distinct, cast(Array, weights), names, X, None, columns)
+        return Whole(X, distinct, cast(Array, weights), names, X, summary=columns)
     numbers = Summary.merged([cast(Summary, one.numbers) for one in told])
     ends = np.stack([numbers.low, numbers.high]).reshape(2, *y.shape[1:])
-    return Whole(X, ends, None, names, X, None, columns, numbers)
+    return Whole(X, ends, None, names, X, summary=columns, numbers=numbers)
 
 
 class TaskInShards:
@@ -394,12 +394,13 @@ class TaskInShards:
         data = self.data = lot.whole
         self.engine, self.given, self.targets, self.earlier = engine, given, targets, earlier
         self.watched, dtype = lot.watched, data.X.dtype if model is None else model.inputs.dtype
-        sizes = (data.X.shape[1], *hidden_sizes(est), targets.n_outputs)
-        self.network = blank(sizes, dtype, activation_names(est), targets)
         if model is None:
-            self.inputs = data.columns.inputs(est.scale_inputs, dtype)
+            self.inputs = data.summary.inputs(est.scale_inputs, dtype)
         else:
             self.inputs = model.inputs
+        sizes = (self.inputs.width, *hidden_sizes(est), targets.n_outputs)
+        self.network = blank(sizes, dtype, activation_names(est), targets)
+        if model is not None:
             check_same(est, self.network, model)
         self.weigh = targets.weigher(getattr(est, "class_weight", None), data.y, data.w)
         self.training = _Counted(self, lot, "X")

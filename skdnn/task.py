@@ -83,15 +83,18 @@ class Task:
     ) -> Self:
         """Learn the coordinates of the rows, or take those of the model to go on from.
 
-        These stay, unless the task `renews` them: then they are those of all rows so far.
+        These stay, unless the task `renews` them: then they are those of all rows so far, and
+        more rows are to come, whose levels may be other ones.
         """
-        sizes = (data.X.shape[1], *hidden_sizes(estimator), targets.n_outputs)
-        dtype = data.X.dtype if model is None else model.inputs.dtype
-        network = blank(sizes, dtype, activation_names(estimator), targets)
         if model is None:
-            inputs = fit_inputs(data.X, data.w, estimator.scale_inputs, data.unit)
+            Y = None if renews or not data.columns.categorical else _told(data, targets)
+            scaling = estimator.scale_inputs
+            inputs = fit_inputs(data.X, data.w, scaling, data.unit, data.columns, Y)
         else:
             inputs = model.inputs
+        sizes = (inputs.width, *hidden_sizes(estimator), targets.n_outputs)
+        network = blank(sizes, inputs.dtype, activation_names(estimator), targets)
+        if model is not None:
             check_same(estimator, network, model)
             if renews:
                 inputs = inputs.going_on(data.X, data.w, data.unit)
@@ -205,22 +208,30 @@ class Task:
         """
         w, unit = self.weights(data)
         absent = absentees(w)
-        y = data.y
-        if len(absent):
-            y = y.copy()
-            y[absent] = y[np.delete(np.arange(len(y)), absent)[0]]
-        Y, table = self.targets.encode(y, dtype)
+        Y, table = self.targets.encode(_without(absent, data.y), dtype)
         w = None if w is None else w.astype(dtype, copy=False)
         if once and not issparse(data.X):
-            return Rows(data.X, Y, w, table, w_unit=unit, prepare=self.inputs)
-        X, X1 = self.inputs.matrix(data.X, dtype)
+            inputs = self.inputs
+            return Rows(
+                data.X,
+                Y,
+                w,
+                table,
+                w_unit=unit,
+                prepare=inputs.compact,
+                expansion=inputs.expansion,
+            )
+        crossed = None
+        if data is self.data and not issparse(data.X) and data.columns.categorical:
+            crossed = self.inputs.crossed(data.X, data.w, _told(data, self.targets))
+        X, X1 = self.inputs.matrix(data.X, dtype, crossed)
         if len(absent):
             is_theirs = np.may_share_memory(_numbers(X), _numbers(data.X))
             X = X.copy() if is_theirs else X
             _blot_out(absent, X)
         origin = self.inputs.origin(data.X)
         origin = None if origin is None else origin.astype(dtype)
-        return Rows(X, Y, w, table, X1, origin, unit)
+        return Rows(X, Y, w, table, X1, origin, unit, expansion=self.inputs.expansion)
 
     def weights(self, data: Data) -> tuple[Array | None, float]:
         """Return the weights of rows with those of their classes, and what 1 of them is.
@@ -326,6 +337,21 @@ def check_penalty(alpha: float, weight: float) -> None:
             f" to nothing: it is {weight:.3g}. Multiply sample_weight, or set"
             " alpha=0."
         )
+
+
+def _without(absent: NDArray[np.intp], y: NDArray[Any]) -> NDArray[Any]:
+    """Return targets, those of the rows of weight 0 being that of another row."""
+    if not len(absent):
+        return y
+    y = y.copy()
+    y[absent] = y[np.delete(np.arange(len(y)), absent)[0]]
+    return y
+
+
+def _told(data: Data, targets: Targets) -> Array:
+    """Return the targets in the network's coordinates, (n, n_outputs), in float64."""
+    Y, table = targets.encode(_without(absentees(data.w), data.y), np.float64)
+    return Y if table is None else table[Y]
 
 
 def absentees(w: Array | None) -> NDArray[np.intp]:

@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import issparse
 from scipy.special import erf, xlogy
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
@@ -143,8 +142,7 @@ class _Problem:
     def in_float64(self) -> _Problem:
         """Return a copy on dense arrays of float64, with targets in place of labels."""
         rows = self.rows
-        X = rows.X.toarray() if issparse(rows.X) else rows.X
-        X = X if rows.origin is None else X + rows.origin
+        X = rows.inputs(self.network.parameters.sizes[0])
         Y = rows.Y if rows.table is None else rows.table[rows.Y]
         w = np.ones(len(rows)) if rows.w is None else rows.w
         X, Y, w = (np.array(part, dtype=np.float64) for part in (X, Y, w))

@@ -14,7 +14,7 @@ from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
 
 # The variance of a weight, by the number of inputs and of outputs of its layer.
-VARIANCES: dict[str, Callable[[int, int], float]] = {
+VARIANCES: dict[str, Callable[[float, int], float]] = {
     "glorot": lambda fan_in, fan_out: 2.0 / (fan_in + fan_out),  # Glorot and Bengio (2010)
     "he": lambda fan_in, fan_out: 2.0 / fan_in,  # for relu; He, Zhang, Ren and Sun (2015)
     "lecun": lambda fan_in, fan_out: 1.0 / fan_in,  # LeCun, Bottou, Orr and Müller (1998)
@@ -35,7 +35,9 @@ FAMILY_OF = {
 }
 
 
-def initialize(parameters: Parameters, names: list[str], rng: np.random.Generator) -> None:
+def initialize(
+    parameters: Parameters, names: list[str], rng: np.random.Generator, fan_in: float
+) -> None:
     """Fill the weights of layer l by the initialiser names[l - 1], the biases with 0.
 
     'spread' fills the biases too.
@@ -48,17 +50,19 @@ def initialize(parameters: Parameters, names: list[str], rng: np.random.Generato
         For every layer one of `INITIALIZERS`, or 'spread_he', which is 'spread' in He's variance.
     rng : numpy.random.Generator
         The draws are taken from it layer by layer.
+    fan_in : float
+        The mean square of a row of A[0], in the place of the first layer's number of columns.
     """
     for b in parameters.b[1:]:
         b.fill(0.0)
-    for W, b, name in zip(parameters.W[1:], parameters.b[1:], names, strict=True):
+    fans = [fan_in, *parameters.sizes[1:-1]]
+    for W, b, name, n_in in zip(parameters.W[1:], parameters.b[1:], names, fans, strict=True):
         if name.startswith("spread"):
             gain = 2.0**0.5 if name == "spread_he" else 1.0
-            spread(W, b, rng, gain, last=W is parameters.W[-1])
+            spread(W, b, rng, gain * n_in**-0.5, last=W is parameters.W[-1])
             continue
         family, shape = name.split("_")
-        fan_out, fan_in = W.shape
-        deviation = VARIANCES[family](fan_in, fan_out) ** 0.5
+        deviation = VARIANCES[family](n_in, len(W)) ** 0.5
         if shape == "normal":
             W[...] = rng.normal(0.0, deviation, W.shape)
         else:
@@ -66,15 +70,15 @@ def initialize(parameters: Parameters, names: list[str], rng: np.random.Generato
             W[...] = rng.uniform(-bound, bound, W.shape)
 
 
-def spread(W: Array, b: Array, rng: np.random.Generator, gain: float, last: bool) -> None:
+def spread(W: Array, b: Array, rng: np.random.Generator, deviation: float, last: bool) -> None:
     """Fill a layer so that its units' kinks lie all over the data; the last with 0.
 
     LeCun's variance keeps z of unit variance where the inputs have it, and biases of
     deviation 1/2 move each unit's kink away from the origin. An output of 0 is where
-    training starts from. The deviation is multiplied by `gain`.
+    training starts from.
     """
     if last:
         W.fill(0.0)
         return
-    W[...] = rng.normal(0.0, gain * W.shape[1] ** -0.5, W.shape)
+    W[...] = rng.normal(0.0, deviation, W.shape)
     b[...] = rng.normal(0.0, 0.5, b.shape)

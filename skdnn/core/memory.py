@@ -168,7 +168,7 @@ class Pass:
             self.product = [np.multiply if n_l == 1 else np.matmul for n_l in n]
         self._inputs = workspace._inputs
 
-    def read(self, rows: Any, origin: Array | None = None) -> None:
+    def read(self, rows: Any, origin: Array | None = None, expansion: Any = None) -> None:
         """Make N rows the input A[0].
 
         Parameters
@@ -177,13 +177,19 @@ class Pass:
             The samples.
         origin : ndarray of shape (n[0],), optional
             What is to be added to every row of a sparse matrix.
+        expansion : callable, optional
+            Writes A[0], as rows, of dense rows that are not A[0] yet.
         """
         if issparse(rows):
             self.A1[0] = SparseColumns(rows, origin)
             return
-        self.A1[0] = self._inputs.memory[: self.N].T
+        X1 = self._inputs.memory[: self.N]
+        self.A1[0] = X1.T
         self.A[0] = self.A1[0][1:]
-        np.copyto(self.A[0], rows.T)
+        if expansion is None:
+            np.copyto(self.A[0], rows.T)
+        else:
+            expansion(rows, X1[:, 1:])
 
 
 class SparseColumns:

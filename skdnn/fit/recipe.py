@@ -564,7 +564,7 @@ class Recipe:
             # LeCun's variance halves what goes through a layer of relu: two do no harm, 16 do.
             deep = [f"spread_{family}" if family == "he" else "spread" for family in families[2:]]
             names = [*names[:2], *deep, "spread"][: len(names)]
-        initialize(parameters, names, np.random.default_rng(seed))
+        initialize(parameters, names, np.random.default_rng(seed), self.settings.fan_in)
 
     def _optimizer(self, parameters: Parameters) -> Optimizer | None:
         if self.solver == "lbfgs":
@@ -573,8 +573,9 @@ class Recipe:
         factors = None
         if of.layer_rates == "fan_in":
             factors = np.full(n, min(1.0, DEEP / (len(parameters.sizes) - 1)), dtype)
-            for W in parameters.like(factors).W[1:]:
-                W /= W.shape[1] ** 0.5
+            fans = (of.fan_in, *parameters.sizes[1:-1])
+            for W, n_in in zip(parameters.like(factors).W[1:], fans, strict=True):
+                W /= n_in**0.5
         options: dict[str, tuple[Any, ...]] = {
             "adam": (of.beta_1, of.beta_2, of.epsilon),
             "sgd": (of.momentum, of.nesterovs_momentum),

@@ -103,19 +103,19 @@ def test_after_several_networks_a_single_one_begins_afresh(name, go_on):
 # Fits that fail
 
 
-def with_nan(X):
-    return np.where(np.arange(X.size).reshape(X.shape) == 7, np.nan, X)
+def with_infinity(X):
+    return np.where(np.arange(X.size).reshape(X.shape) == 7, np.inf, X)
 
 
 BAD = {
-    "X with NaN": lambda X, y: (with_nan(X), y),
+    "X with infinity": lambda X, y: (with_infinity(X), y),
     "X with other columns of val": lambda X, y: (X, y, None, X[:, :2], y),
     "y too short": lambda X, y: (X, y[:-1]),
     "no y": lambda X, y: (X, None),
     "weights below 0": lambda X, y: (X, y, -np.ones(len(y))),
     "weights of 0": lambda X, y: (X, y, np.zeros(len(y))),
     "half of val": lambda X, y: (X, y, None, X),
-    "X_val with NaN": lambda X, y: (X, y, None, with_nan(X), y),
+    "X_val with infinity": lambda X, y: (X, y, None, with_infinity(X), y),
     "text": lambda X, y: (np.full(X.shape, "text"), y),
 }
 BEFORE = {
@@ -153,7 +153,9 @@ def test_bad_data_change_nothing(name, before, bad):
 
 @NAME
 @BEFORE_EACH
-@pytest.mark.parametrize("bad", ["X with NaN", "y too short", "weights below 0", "weights of 0"])
+@pytest.mark.parametrize(
+    "bad", ["X with infinity", "y too short", "weights below 0", "weights of 0"]
+)
 def test_bad_data_for_partial_fit_change_nothing(name, before, bad):
     model = BEFORE[before](name).set_params(n_estimators=1)
     given = BAD[bad](*many(name))

@@ -25,6 +25,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn.columns import is_frame
 from skdnn.door import FOREIGN
 from skdnn.parameters import HERE_IT_IS, Names
 
@@ -45,16 +46,18 @@ def small(Estimator, **params):
 
 
 def arguments(Estimator, **given):
-    """Return all that fit takes, with some of it replaced."""
+    """Return all that fit takes, with some of it replaced; rows to validate on like those."""
+    if is_frame(given.get("X")):
+        given = {"X_val": given["X"], **given}
     y = Y[Estimator]
     rows = {"X": X, "y": y, "sample_weight": ONES}
     return {**rows, **{f"{name}_val": value for name, value in rows.items()}, **given}
 
 
-def refusal(Estimator, **given):
+def refusal(Estimator, params=None, **given):
     """Return what a fit with these arguments says."""
     with pytest.raises((TypeError, ValueError)) as error:
-        small(Estimator).fit(**arguments(Estimator, **given))
+        small(Estimator, **(params or {})).fit(**arguments(Estimator, **given))
     return str(error.value)
 
 
@@ -73,9 +76,7 @@ def with_entry(value, array):
 # A fault is reported by the name of what has it
 
 ROWS = {
-    "NaN": with_entry(np.nan, X).astype(float),
     "infinity": with_entry(np.inf, X).astype(float),
-    "None": with_entry(None, X),
     "a dict": with_entry({}, X),
     "text": np.full((N, 3), "a"),
     "numbers as text": X.astype(str),
@@ -226,7 +227,6 @@ TEXT = {
     "frame of objects": pd.DataFrame(X.astype(str).astype(object)),
     "one column": pd.DataFrame(X, columns=list("abc")).assign(b=X[:, 0].astype(str)),
     "categories": pd.DataFrame(X, columns=list("abc")).assign(b=pd.Categorical(["1", "2"] * 15)),
-    "same names": pd.DataFrame(X.astype(str), columns=list("aab")),
     "polars": pl.DataFrame(X.astype(str).tolist(), schema=list("abc"), orient="row"),
     "words": np.full((N, 3), "a"),
 }
@@ -245,21 +245,34 @@ WHEN = {
 @pytest.mark.parametrize("container", TEXT)
 @pytest.mark.parametrize("name", ["X", "X_val"])
 def test_text_is_not_read_as_numbers(Estimator, container, name):
-    message = refusal(Estimator, **{name: TEXT[container]})
-    assert re.match(rf"{name}(\[.*\])? must hold numbers; .*astype\(float\).*OneHotEnc", message)
+    if is_frame(TEXT[container]) and name == "X_val":
+        numbers = type(TEXT[container])({column: ONES for column in TEXT[container].columns})
+        given = {"X": numbers, "X_val": TEXT[container]}
+    else:
+        given = {name: TEXT[container]}
+    message = refusal(Estimator, params={"categorical_features": None}, **given)
+    pattern = rf"{name}(\[.*\])? must hold numbers; .*astype\(float\).*categorical_features"
+    assert re.match(pattern, message)
 
 
 @EACH
 @pytest.mark.parametrize("container", WHEN)
-@pytest.mark.parametrize("name", ["X", "X_val"])
-def test_dates_are_not_read_as_numbers(Estimator, container, name):
-    message = refusal(Estimator, **{name: WHEN[container]})
-    assert re.match(rf"{name}(\[.*\])? must hold numbers; got (datetime|timedelta)64", message)
+def test_dates_are_not_read_as_numbers(Estimator, container):
+    message = refusal(Estimator, X=WHEN[container])
+    pattern = r"X(\[.*\])? must hold numbers( or categories)?; got (datetime|timedelta)"
+    assert re.match(pattern, message, re.IGNORECASE)
+    assert "skrub" in message
 
 
 @pytest.mark.parametrize("given", [TEXT["one column"], WHEN["one column"]])
 def test_the_column_is_named(given):
-    assert refusal(DNNClassifier, X=given).startswith("X['b'] must hold numbers")
+    message = refusal(DNNClassifier, params={"categorical_features": None}, X=given)
+    assert message.startswith("X['b'] must hold numbers")
+
+
+def test_names_that_occur_twice_are_refused_as_elsewhere():
+    frame = pd.DataFrame(X, columns=list("aab"))
+    assert "unique column names" in refusal(DNNClassifier, X=frame)
 
 
 @EACH

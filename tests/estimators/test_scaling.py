@@ -35,9 +35,11 @@ def test_units_and_origin_of_the_target_make_no_difference():
 
 @pytest.mark.parametrize("kind", SCALERS)
 def test_a_weight_counts_as_that_many_rows(kind):
-    w = rng.integers(0, 4, N).astype(float)
-    repeated = np.repeat(X, w.astype(int), axis=0)
-    assert_allclose(fit_inputs(X, w, kind)(X), fit_inputs(repeated, None, kind)(X), atol=1e-12)
+    many = rng.normal(size=(1500, 2))  # which bear as many ramps as there may be
+    w = rng.integers(0, 4, len(many)).astype(float)
+    repeated = np.repeat(many, w.astype(int), axis=0)
+    ours, theirs = fit_inputs(many, w, kind), fit_inputs(repeated, None, kind)
+    assert_allclose(ours(many), theirs(many), atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", SCALERS)

@@ -1,0 +1,358 @@
+"""The columns of X: which hold numbers and which categories, read into one array.
+
+A table's categories become the numbers of their levels, in ascending order of the values,
+whatever container held them; what is missing is NaN and a level that is not known -1. All
+behind this is arrays of float.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Number, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from skdnn.core.activations import Array
+
+UNKNOWN = -1.0  # the number of a level that fit has not seen
+DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+DATE_NAMES = ("Timestamp", "Timedelta", "Period")  # those of pandas
+ENCODE_DATES = (
+    "Make numbers of dates first: skrub's DatetimeEncoder does, and so does the difference from a"
+    " date divided by a unit such as numpy.timedelta64(1, 'D')"
+)
+Level = str | bool | int | float
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns hold categories, and the levels of each.
+
+    Attributes
+    ----------
+    levels : list of (list or None)
+        For every column its levels, sorted by value, or None for a column of numbers.
+    """
+
+    levels: list[list[Level] | None]
+
+    @property
+    def n(self) -> int:
+        """The number of columns."""
+        return len(self.levels)
+
+    @property
+    def categorical(self) -> list[int]:
+        """The numbers of the columns that hold categories."""
+        return [j for j, levels in enumerate(self.levels) if levels is not None]
+
+    @property
+    def numeric(self) -> list[int]:
+        """The numbers of the columns that hold numbers."""
+        return [j for j, levels in enumerate(self.levels) if levels is None]
+
+    def reads(self, X: Any) -> bool:
+        """Whether X is an array, or a frame of NumPy's numbers, without categories."""
+        return not self.categorical and not (is_frame(X) and _has_objects(X))
+
+    def read(self, X: Any, name: str) -> Array:
+        """Return X as an array, categories as the numbers of their levels.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray of shape (n, n_features)
+        name : str
+            What the user calls it.
+        """
+        parts = [
+            column.numbers() if levels is None else column.codes(levels)
+            for column, levels in zip(_columns(X, name), self.levels, strict=True)
+        ]
+        single = [
+            part.dtype == np.float32
+            for part, of in zip(parts, self.levels, strict=True)
+            if of is None
+        ]
+        dtype = np.float32 if single and all(single) else np.float64
+        return np.stack(parts, axis=1, dtype=dtype, casting="unsafe")
+
+
+def learn_columns(
+    X: Any, name: str, categorical: Any, w: Array | None = None, declared: bool = False
+) -> Columns:
+    """Learn which columns hold categories, and their levels.
+
+    Parameters
+    ----------
+    X : DataFrame, ndarray or sparse matrix of shape (n, n_features)
+    name : str
+        What the user calls it.
+    categorical : None, "from_dtype" or array-like
+        The value of `categorical_features`.
+    w : ndarray of shape (n,), optional
+        The weights: a level whose rows all have weight 0 is none.
+    declared : bool, default=False
+        Whether the levels are those that a categorical dtype declares, seen or not.
+
+    Raises
+    ------
+    ValueError
+        If `categorical` does not fit the columns.
+    """
+    n, frame, chosen = X.shape[1], is_frame(X), _chosen(X, name, categorical)
+    if issparse(X) or (not frame and not any(chosen)):
+        if any(chosen):
+            raise ValueError(
+                f"categorical_features must be columns of a dense {name}; a sparse one holds"
+                " numbers alone."
+            )
+        return Columns([None] * n)
+    by_dtype = frame and isinstance(categorical, str)
+    if by_dtype and not _has_objects(X):
+        return Columns([None] * n)
+    counted = None if w is None or np.all(w) else w > 0
+    return Columns(
+        [
+            column.levels(counted, declared)
+            if (column.holds_categories() if by_dtype else is_chosen)
+            else None
+            for column, is_chosen in zip(_columns(X, name), chosen, strict=True)
+        ],
+    )
+
+
+def check_same_columns(X: Any, name: str, categorical: Any, columns: Columns) -> None:
+    """Refuse other categorical columns than those of the fit that this one goes on from."""
+    if categorical is None:
+        now = []
+    elif isinstance(categorical, str):
+        return
+    else:
+        now = [j for j, chosen in enumerate(_chosen(X, name, categorical)) if chosen]
+    if now != columns.categorical:
+        raise ValueError(
+            "categorical_features must stay as it was for a fit that goes on from an earlier one"
+            f" (warm_start or partial_fit): the columns were {columns.categorical}, and are now"
+            f" {now}."
+        )
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X is a frame of pandas or polars."""
+    of = type(X)  # a lazy frame would work out its columns to answer
+    return hasattr(of, "columns") and hasattr(of, "dtypes") and not hasattr(of, "collect")
+
+
+def _has_objects(X: Any) -> bool:
+    """Whether some column of a frame is not of NumPy's numbers, nor sparse."""
+    return not all(
+        (isinstance(dtype, np.dtype) or hasattr(dtype, "fill_value"))
+        and getattr(dtype, "kind", "O") in "iuf"
+        for dtype in X.dtypes
+    )
+
+
+def _chosen(X: Any, name: str, categorical: Any) -> list[bool]:
+    """Return for every column whether the user lists it among the categorical ones."""
+    n = X.shape[1]
+    if categorical is None or isinstance(categorical, str):
+        return [False] * n
+    given = list(categorical)
+    if given and all(isinstance(one, bool | np.bool_) for one in given):
+        if len(given) != n:
+            raise ValueError(
+                f"categorical_features must have one entry for each of the {n} columns of {name},"
+                f" if it is a mask; it has {len(given)}."
+            )
+        return [bool(one) for one in given]
+    names = [str(one) for one in X.columns] if is_frame(X) else []
+    numbers = []
+    for one in given:
+        if isinstance(one, Integral) and -n <= one < n:
+            numbers.append(int(one) % n)
+        elif isinstance(one, str) and names.count(one) == 1:
+            numbers.append(names.index(one))
+        else:
+            what = "names of columns, or " if is_frame(X) else ""
+            raise ValueError(
+                f"categorical_features must be {what}numbers of columns from 0 to {n - 1}, or a"
+                f" mask; {name} has no one column {one!r}."
+            )
+    return [j in numbers for j in range(n)]
+
+
+def _columns(X: Any, name: str) -> Iterator[Column]:
+    """Return the columns of a frame or an array."""
+    if not is_frame(X):
+        return (Column(X[:, j], f"{name}[:, {j}]") for j in range(X.shape[1]))
+    pairs = X.items() if hasattr(X, "items") else ((s.name, s) for s in X.get_columns())
+    return (Column(series, f"{name}[{label!r}]") for label, series in pairs)
+
+
+class Column:
+    """A column of a frame or an array.
+
+    Parameters
+    ----------
+    given : Series or ndarray of shape (n,)
+    label : str
+        What a message calls it.
+    """
+
+    def __init__(self, given: Any, label: str) -> None:
+        self.given, self.label = given, label
+
+    @property
+    def kind(self) -> str:
+        """NumPy's letter for the kind of its values, "O" for any objects, "L" for levels."""
+        dtype = self.given.dtype
+        if hasattr(dtype, "is_numeric"):  # of polars
+            if dtype.is_numeric() or dtype.is_nested() or dtype.is_temporal():
+                return "f" if dtype.is_numeric() else "M" if dtype.is_temporal() else "O"
+            return "f" if str(dtype) == "Null" else "O"
+        return "L" if hasattr(self.given, "cat") else dtype.kind
+
+    def missing(self) -> NDArray[np.bool_]:
+        """Return where there is no value."""
+        if hasattr(self.given, "is_null"):
+            return self.given.is_null().to_numpy()
+        if hasattr(self.given, "isna"):
+            return self.given.isna().to_numpy()
+        if self.given.dtype.kind != "O":
+            return (
+                np.isnan(self.given) if self.given.dtype.kind == "f" else self.given != self.given
+            )
+        return np.array([_is_missing(value) for value in self.given], bool)
+
+    def values(self) -> list[Any]:
+        """Return its values as Python's, None where there is none."""
+        listed = self.given.tolist() if isinstance(self.given, np.ndarray) else self.given.to_list()
+        for i in np.flatnonzero(self.missing()):
+            listed[i] = None
+        return listed
+
+    def holds_categories(self) -> bool:
+        """Whether it holds categories by its type, or, of objects, by their types."""
+        if self.kind != "O":
+            return self.kind in "LbUS"
+        kinds = self._kinds()
+        return bool(kinds) and all(issubclass(kind, str | bool | np.bool_) for kind in kinds)
+
+    def levels(self, counted: NDArray[np.bool_] | None, declared: bool) -> list[Level]:
+        """Return its levels, sorted by value; of the rows that count, or the declared ones."""
+        found, codes = self.factorised
+        if self.kind != "L" or not declared:
+            codes = codes if counted is None else codes[counted]
+            found = [found[i] for i in np.unique(codes) if i >= 0]
+        kinds = {type(_plain(value)) for value in found}
+        if len(kinds) > 1 and not all(issubclass(kind, Real) for kind in kinds):
+            self._refuse_mixture(kinds)
+        try:
+            return [_plain(value) for value in sorted(found)]
+        except TypeError:
+            self._refuse_mixture({type(value) for value in found})
+            raise
+
+    def codes(self, levels: Sequence[Level]) -> Array:
+        """Return the number of each value among the levels, as floats."""
+        if self.kind in "mM":
+            self._refuse_dates()
+        number = {level: float(i) for i, level in enumerate(levels)}
+        found, codes = self.factorised
+        return np.array([*(number.get(_plain(value), UNKNOWN) for value in found), np.nan])[codes]
+
+    @property
+    def factorised(self) -> tuple[list[Any], NDArray[np.intp]]:
+        """Its distinct values, and for every row the number of its value, -1 if it is missing."""
+        given = self.given
+        if self.kind == "L":
+            return given.cat.categories.tolist(), given.cat.codes.to_numpy().astype(np.intp)
+        try:
+            if hasattr(given, "factorize"):
+                codes, found = given.factorize()
+                return found.tolist(), codes
+            number: dict[Any, int] = {None: -1}
+            codes = [number.setdefault(value, len(number) - 1) for value in self.values()]
+            return list(number)[1:], np.array(codes, np.intp)
+        except TypeError as error:
+            raise ValueError(f"{self.label} must hold one value a row; {error}.") from None
+
+    def numbers(self) -> Array:
+        """Return its values as floats, NaN where there is none.
+
+        Raises
+        ------
+        ValueError
+            If it holds anything but numbers.
+        """
+        kind, given = self.kind, self.given
+        if kind in "mM":
+            self._refuse_dates()
+        if kind == "c":
+            raise ValueError(
+                f"Complex data not supported: {self.label} must hold real numbers; make two"
+                " columns of it."
+            )
+        if kind in "OUSL":
+            self._check_numbers()
+            given = np.array([np.nan if one is None else float(one) for one in self.values()])
+        elif hasattr(given, "is_null"):  # of polars
+            single = str(given.dtype) == "Float32"
+            given = given.cast(float if str(given.dtype) == "Null" else given.dtype).to_numpy()
+            return given.astype(np.float32 if single else np.float64)
+        elif not isinstance(given, np.ndarray):
+            single = str(given.dtype).lower() in ("float32", "float[pyarrow]")
+            given = given.to_numpy(np.float32 if single else np.float64, na_value=np.nan)
+        return given.astype(np.float32 if given.dtype == np.float32 else np.float64, copy=False)
+
+    def _kinds(self) -> set[type]:
+        return {type(value) for value in self.values()} - {type(None)}
+
+    def _check_numbers(self) -> None:
+        kinds = self._kinds()
+        if any(issubclass(kind, DATES) or kind.__name__ in DATE_NAMES for kind in kinds):
+            self._refuse_dates()
+        if any(issubclass(kind, str | bytes) for kind in kinds):
+            values = self.values()
+            text = next(value for value in values if isinstance(value, str | bytes))
+            if len(kinds) > 1:
+                self._refuse_mixture(kinds)
+            raise ValueError(
+                f"{self.label} must hold numbers; got text such as {text!r}. Convert it first:"
+                f" {self.label}.astype(float) reads numbers, and categorical_features names"
+                " columns of categories."
+            )
+        if not all(issubclass(kind, Number) and not issubclass(kind, complex) for kind in kinds):
+            self._refuse_mixture(kinds)
+
+    def _refuse_dates(self) -> None:
+        raise ValueError(
+            f"{self.label} must hold numbers or categories; got {self.given.dtype}. {ENCODE_DATES}."
+        )
+
+    def _refuse_mixture(self, kinds: set[type]) -> None:
+        names = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise ValueError(
+            f"{self.label} must hold numbers, or categories of one type; got {names}. Convert it"
+            " first: .astype(str) makes categories of them."
+        )
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, NaN, pandas' NA and NaT."""
+    return (
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType")
+        or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return a level as a value that any file can hold; an interval, for one, as text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, str | bool | int | float | None) else str(value)

@@ -1,0 +1,399 @@
+"""A table as it is: categories and missing values, from any container."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
+from sklearn.inspection import partial_dependence, permutation_importance
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn.inputs import SCALERS
+from skdnn.verify import check_gradients
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+ESTIMATORS = [DNNRegressor, DNNBinaryClassifier, DNNClassifier]
+EACH = pytest.mark.parametrize("Estimator", ESTIMATORS)
+N = 240
+rng = np.random.default_rng(0)
+CITIES = np.array(["Rome", "Bern", "Oslo", "Graz"])
+WHERE = rng.integers(0, 4, N)
+SIZE = rng.lognormal(size=N)
+VISITS = rng.integers(0, 9, N)
+OPEN = rng.random(N) < 0.5
+Y = np.array([3.0, 0.0, -2.0, 1.0])[WHERE] + np.log(SIZE) - 0.3 * VISITS + OPEN
+TARGETS = {
+    DNNRegressor: Y,
+    DNNBinaryClassifier: np.where(Y > 0, "yes", "no"),
+    DNNClassifier: np.digitize(Y, [-1, 1]),
+}
+FRAME = pd.DataFrame({"size": SIZE, "city": CITIES[WHERE], "visits": VISITS, "open": OPEN})
+MANY = [f"film {i:03}" for i in rng.integers(0, 60, N)]
+
+
+def model(Estimator, **params):
+    return Estimator(**{"hidden_layer_sizes": (8,), "max_iter": 8, "random_state": 0, **params})
+
+
+def fitted(Estimator, X=FRAME, **params):
+    return model(Estimator, **params).fit(X, TARGETS[Estimator])
+
+
+def answers(fitted, X):
+    return fitted.predict_proba(X) if hasattr(fitted, "predict_proba") else fitted.predict(X)
+
+
+# Any container
+
+
+def as_array(frame):
+    return frame.astype(object).to_numpy()
+
+
+CONTAINERS = {
+    "categories": FRAME.astype({"city": "category"}),
+    "categories in another order": FRAME.assign(
+        city=pd.Categorical(FRAME.city, ["Oslo", "Rome", "Paris", "Graz", "Bern"])
+    ),
+    "objects": FRAME.astype({"city": object, "open": object}),
+    "strings": FRAME.astype({"city": "string", "visits": "Int64", "open": "boolean"}),
+    "arrow": FRAME.convert_dtypes(dtype_backend="pyarrow"),
+    "polars": pl.from_pandas(FRAME),
+    "polars categories": pl.from_pandas(FRAME).with_columns(pl.col("city").cast(pl.Categorical)),
+    "polars enums": pl.from_pandas(FRAME).with_columns(pl.col("city").cast(pl.Enum(CITIES))),
+}
+
+
+@EACH
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_the_same_values_make_the_same_model_in_any_container(Estimator, container):
+    ours = fitted(Estimator)
+    theirs = fitted(Estimator, CONTAINERS[container])
+    assert ours.categories_ == theirs.categories_
+    assert_array_equal(answers(ours, FRAME), answers(theirs, FRAME))
+    assert_array_equal(answers(ours, CONTAINERS[container]), answers(theirs, FRAME))
+
+
+@EACH
+@pytest.mark.parametrize("which", [[1, 3], [False, True, False, True], np.array([3, 1]), [-3, -1]])
+def test_an_array_has_the_categories_that_it_is_told_to_have(Estimator, which):
+    ours = fitted(Estimator)
+    theirs = fitted(Estimator, as_array(FRAME), categorical_features=which)
+    assert ours.categories_ == theirs.categories_
+    assert_array_equal(answers(ours, FRAME), answers(theirs, as_array(FRAME)))
+    assert_array_equal(answers(ours, FRAME), answers(theirs, as_array(FRAME).tolist()))
+
+
+@pytest.mark.parametrize("names", [["city", "open"], ["visits"], ["city", 3], []])
+def test_the_columns_that_are_named_are_the_categories(names):
+    frame = FRAME.assign(city=WHERE, open=OPEN * 1)
+    numbers = {frame.columns.get_loc(name) if isinstance(name, str) else name for name in names}
+    categories = fitted(DNNRegressor, frame, categorical_features=names).categories_
+    assert {j for j, levels in enumerate(categories) if levels is not None} == numbers
+
+
+def test_numbers_may_be_categories():
+    X = np.c_[SIZE, WHERE]
+    ours = fitted(DNNRegressor, X, categorical_features=[1])
+    assert ours.categories_ == [None, [0.0, 1.0, 2.0, 3.0]]
+    assert ours.input_names_[-4:] == ["x1=0.0", "x1=1.0", "x1=2.0", "x1=3.0"]
+    assert not np.array_equal(ours.predict(X), fitted(DNNRegressor, X).predict(X))
+
+
+def test_intervals_are_categories():
+    frame = FRAME.assign(size=pd.cut(FRAME["size"], [0, 1, 2, 100]))
+    assert fitted(DNNRegressor, frame).categories_[0] == ["(0, 1]", "(1, 2]", "(2, 100]"]
+
+
+def test_what_the_inputs_are_is_told_by_name():
+    frame = FRAME.assign(size=FRAME["size"].where(VISITS > 0))
+    names = fitted(DNNRegressor, frame, scale_inputs="standard").input_names_
+    assert names == [
+        "size", "visits", "size is missing",
+        "city=Bern", "city=Graz", "city=Oslo", "city=Rome", "open=False", "open=True",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [*SCALERS, None])
+@EACH
+def test_a_name_for_every_column_of_the_first_weights(Estimator, kind):
+    ours = fitted(Estimator, FRAME.assign(film=MANY), scale_inputs=kind)
+    assert len(ours.input_names_) == ours.weights_[0].shape[1]
+    assert len(set(ours.input_names_)) == len(ours.input_names_)
+    assert ours.n_features_in_ == 5
+
+
+def test_categories_are_learnt():
+    assert model(DNNRegressor, max_iter=60).fit(FRAME, Y).score(FRAME, Y) > 0.9
+    numbers = FRAME[["size", "visits"]]
+    assert model(DNNRegressor, max_iter=60).fit(numbers, Y).score(numbers, Y) < 0.6
+
+
+# Missing values
+
+
+def without(frame, share=0.2):
+    holes = np.random.default_rng(1).random(frame.shape) < share
+    return frame.astype(object).mask(holes, None)
+
+
+@EACH
+@pytest.mark.parametrize("kind", [*SCALERS, None])
+def test_what_is_missing_is_learnt_whatever_stands_for_it(Estimator, kind):
+    holes = without(FRAME)
+    nullable = holes.astype(
+        {"size": "Float64", "city": "string", "visits": "Int64", "open": "boolean"}
+    )
+    ours = fitted(Estimator, nullable, scale_inputs=kind)
+    assert np.isfinite(answers(ours, nullable)).all()
+    assert "size is missing" in ours.input_names_ and "city=missing" in ours.input_names_
+    polars = pl.from_pandas(nullable)
+    assert_array_equal(answers(ours, polars), answers(ours, nullable))
+    floats = holes.astype({"size": float, "visits": float})
+    assert_array_equal(answers(ours, floats), answers(ours, nullable))
+
+
+@EACH
+@pytest.mark.parametrize("kind", [*SCALERS, None])
+def test_what_fit_never_saw_missing_may_be_missing(Estimator, kind):
+    ours = fitted(Estimator, scale_inputs=kind)
+    assert np.isfinite(answers(ours, without(FRAME, 1.0))).all()
+
+
+@pytest.mark.parametrize("kind", SCALERS)
+def test_a_missing_number_is_answered_as_the_center(kind):
+    X = np.c_[SIZE, VISITS.astype(float)]
+    ours = fitted(DNNRegressor, X, scale_inputs=kind)
+    center = ours._model.inputs.center
+    assert_allclose(ours.predict(np.full((1, 2), np.nan)), ours.predict(center[None]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [*SCALERS, None])
+@pytest.mark.parametrize("useless", [np.nan, None, "constant"])
+def test_a_column_that_says_nothing_changes_nothing(kind, useless):
+    if useless == "constant" and kind != "piecewise":
+        pytest.skip("a constant column is 0, as long as it stays what it was")
+    column = 7.0 if useless == "constant" else useless
+    ours = fitted(DNNRegressor, FRAME.assign(nothing=column), scale_inputs=kind)
+    same, other = (ours.predict(FRAME.assign(nothing=value)) for value in (column, 5.0))
+    assert_array_equal(same, other)
+
+
+def test_a_weight_of_0_is_absence_for_levels_and_gaps_too():
+    w = np.ones(N)
+    w[:3] = 0.0
+    frame = FRAME.copy()
+    frame.loc[:2, "city"] = "Atlantis"
+    frame.loc[:2, "size"] = np.nan
+    ours = model(DNNRegressor).fit(frame, Y, sample_weight=w)
+    assert ours.categories_[1] == sorted(CITIES)
+    assert "size is missing" not in ours.input_names_
+
+
+# Levels
+
+
+@EACH
+def test_a_level_that_is_not_known_has_no_column(Estimator):
+    ours = fitted(Estimator)
+    unknown = FRAME.assign(city="Atlantis")
+    assert_array_equal(ours._model.inputs(ours._read_rows(unknown))[:, -6:-2], 0.0)
+    assert np.isfinite(answers(ours, unknown)).all()
+
+
+@EACH
+def test_many_levels_are_told_by_means_of_y(Estimator):
+    frame = FRAME.assign(film=MANY)
+    ours = fitted(Estimator, frame)
+    m = ours.n_outputs_
+    assert [name for name in ours.input_names_ if "film" in name] == [
+        f"film: mean of output {k}" for k in range(m)
+    ]
+    means = ours._model.inputs.categories[2].means
+    assert means.shape == (62, m)
+    assert_allclose(means[-1], means[-2])  # nothing was missing: the mean of all rows
+
+
+def test_rows_do_not_tell_themselves_by_their_means():
+    noise = np.random.default_rng(0).normal(size=N)
+    single = pd.DataFrame({"id": [f"id {i}" for i in range(N)], "size": SIZE})
+    ours = model(DNNRegressor, max_iter=30).fit(single, noise)
+    assert ours.score(single, noise) < 0.3
+
+
+def test_levels_beyond_the_first_call_of_partial_fit_are_those_of_the_type():
+    typed = FRAME.assign(city=pd.Categorical(FRAME.city, CITIES))
+    first = typed[FRAME.city != "Oslo"]
+    ours = model(DNNRegressor).partial_fit(first, Y[FRAME.city != "Oslo"])
+    assert ours.categories_[1] == sorted(CITIES)
+    for _ in range(200):
+        ours.partial_fit(typed, Y)
+    assert ours.score(typed, Y) > 0.85
+    untyped = model(DNNRegressor).partial_fit(FRAME[FRAME.city != "Oslo"], Y[FRAME.city != "Oslo"])
+    assert untyped.categories_[1] == ["Bern", "Graz", "Rome"]
+    assert np.isfinite(untyped.partial_fit(FRAME, Y).predict(FRAME)).all()
+
+
+# Numbers as real columns have them
+
+
+def test_a_heavy_tail_is_kept():
+    draw = np.random.default_rng(0)
+    x = np.r_[draw.normal(size=5000), 30 * draw.normal(size=50)][:, None]
+    ours = DNNRegressor(random_state=0, scale_inputs="piecewise").fit(x, x[:, 0])
+    asked = np.array([1.0, 10.0, 30.0, 60.0])
+    assert_allclose(ours.predict(asked[:, None]), asked, rtol=0.05)
+
+
+def test_an_error_in_one_row_does_no_harm():
+    draw = np.random.default_rng(0)
+    X = draw.normal(size=(2000, 3))
+    y = np.sin(2 * X[:, 0]) + X[:, 1] + 0.1 * draw.normal(size=2000)
+    spoilt = X.copy()
+    spoilt[7, 0] = 1e6
+    with_it = DNNRegressor(random_state=0, scale_inputs="piecewise").fit(spoilt, y)
+    without_it = DNNRegressor(random_state=0, scale_inputs="piecewise").fit(X[8:], y[8:])
+    assert with_it.score(X[8:], y[8:]) > without_it.score(X[8:], y[8:]) - 0.02
+
+
+def test_a_growing_series_goes_on():
+    t = np.arange(1200.0)
+    series = 300 + 0.1 * t + 3 * np.sin(t / 8)
+    lags = np.stack([series[i : i - 6] for i in range(6)], axis=1)
+    ours = DNNRegressor(random_state=0, scale_inputs="piecewise").fit(lags[:900], series[6:906])
+    assert np.abs(ours.predict(lags[900:]) - series[906:]).max() < 6.0
+
+
+def test_far_away_the_answer_stays():
+    x = np.random.default_rng(0).normal(size=(1000, 1))
+    ours = DNNRegressor(random_state=0, scale_inputs="piecewise").fit(x, x[:, 0])
+    out = ours.predict(np.geomspace(50, 1e300, 50)[:, None])
+    assert np.abs(np.diff(out)).max() < 1e-2 * abs(out[0])
+    assert out[0] > ours.predict([[3.0]])[0] > ours.predict([[2.0]])[0]
+
+
+def test_ramps_follow_the_rows():
+    X = np.random.default_rng(0).normal(size=(2000, 2))
+    y = X[:, 0]
+    widths = [
+        model(DNNRegressor, scale_inputs="piecewise").fit(X[:n], y[:n]).weights_[0].shape[1]
+        for n in (100, 200, 400, 2000)
+    ]
+    assert widths == [2, 2 + 2 * 3, 2 + 2 * 6, 2 + 2 * 8]
+
+
+# The rest of the package
+
+
+@EACH
+def test_what_is_fitted_can_be_kept(Estimator):
+    ours = fitted(Estimator, without(FRAME.assign(film=MANY)))
+    copy = pickle.loads(pickle.dumps(ours))
+    frame = without(FRAME.assign(film=MANY), 0.5)
+    assert_array_equal(answers(ours, frame), answers(copy, frame))
+    assert copy.categories_ == ours.categories_
+
+
+@EACH
+def test_several_networks_and_rows_to_validate_on(Estimator):
+    y = TARGETS[Estimator]
+    one = model(Estimator, n_estimators=2).fit(FRAME, y, X_val=FRAME[:50], y_val=y[:50])
+    other = model(Estimator, n_estimators=2).fit(
+        pl.from_pandas(FRAME), y, X_val=pl.from_pandas(FRAME[:50]), y_val=y[:50]
+    )
+    assert_array_equal(answers(one, FRAME), answers(other, FRAME))
+
+
+def rome(model, X, y):
+    return float(model.score(X, y) + 10 * (X["city"] == "Rome").mean())
+
+
+@pytest.mark.parametrize("scoring", ["r2", rome])
+def test_a_scorer_reads_the_rows_as_they_were_given(scoring):
+    ours = model(DNNRegressor, scoring=scoring).fit(FRAME, Y, X_val=FRAME, y_val=Y)
+    expected = rome(ours, FRAME, Y) if scoring is rome else ours.score(FRAME, Y)
+    assert ours.best_validation_score_ == pytest.approx(expected, rel=1e-6)
+
+
+@EACH
+def test_a_warm_start_goes_on_with_the_same_levels(Estimator):
+    y = TARGETS[Estimator]
+    ours = model(Estimator, warm_start=True, early_stopping=False).fit(FRAME, y)
+    ours.fit(FRAME.assign(city=FRAME.city.replace("Bern", "Basel")), y)
+    assert ours.categories_[1] == sorted(CITIES)
+
+
+def test_other_categorical_features_are_refused_by_a_warm_start():
+    ours = fitted(DNNRegressor, warm_start=True)
+    with pytest.raises(ValueError, match="categorical_features must stay as it was"):
+        ours.set_params(categorical_features=["city"]).fit(FRAME, Y)
+
+
+def test_a_pipeline_and_a_cross_validation_take_a_frame():
+    assert cross_val_score(model(DNNRegressor), FRAME, Y, cv=2).shape == (2,)
+    numbers = FRAME[["size", "visits"]]
+    scaled = make_pipeline(StandardScaler().set_output(transform="pandas"), model(DNNRegressor))
+    assert scaled.fit(numbers, Y).predict(numbers).shape == (N,)
+
+
+def test_importances_and_partial_dependence_take_a_frame():
+    ours = model(DNNRegressor, max_iter=40).fit(FRAME, Y)
+    importance = permutation_importance(ours, FRAME, Y, n_repeats=2, random_state=0)
+    assert importance.importances_mean.argmax() == 1
+    found = partial_dependence(ours, FRAME, ["city"], categorical_features=["city"])
+    order = found["grid_values"][0][np.argsort(found["average"][0])]
+    assert order[0] == "Oslo" and order[-1] == "Rome"
+
+
+@EACH
+def test_the_gradients_of_a_table_are_right(Estimator):
+    frame = without(FRAME.assign(film=MANY))
+    ours = fitted(Estimator, frame, hidden_layer_sizes=(4,))
+    assert check_gradients(ours, frame, TARGETS[Estimator]).max_relative_error < 1e-5
+
+
+# What is refused
+
+
+REFUSED = {
+    "another order": (FRAME[["city", "size", "visits", "open"]], "must be in the same order"),
+    "a column less": (FRAME[["size", "city"]], "Feature names seen at fit time, yet now missing"),
+    "a column more": (FRAME.assign(z=1), "Feature names unseen at fit time"),
+    "text in the place of numbers": (FRAME.assign(size="big"), r"X\['size'\] must hold numbers"),
+    "dates": (FRAME.assign(size=pd.Timestamp(0)), r"X\['size'\] must hold numbers or categ"),
+    "dates as categories": (FRAME.assign(city=pd.Timestamp(0)), r"X\['city'\] must hold numbers"),
+    "lists": (FRAME.assign(size=[[1.0]] * N), r"X\['size'\] must hold numbers"),
+    "lists as categories": (FRAME.assign(city=[["a"]] * N), r"X\['city'\] must hold one value"),
+    "infinity": (FRAME.assign(size=np.inf), r"X contains infinity.*X\['size'\]"),
+    "a sparse matrix": (csr_array(np.ones((2, 4))), "X must be dense"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_what_does_not_fit_is_refused_by_column(case):
+    X, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        fitted(DNNRegressor).predict(X)
+
+
+def test_a_column_of_two_types_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"X\['city'\] must hold .*; got int and str"):
+        fitted(DNNRegressor, FRAME.assign(city=[1, "a"] * (N // 2)))
+
+
+@pytest.mark.parametrize("which", [["nowhere"], [9], [True], [1.5], "all"])
+def test_categorical_features_that_there_are_not_are_refused(which):
+    with pytest.raises(ValueError, match="categorical_features"):
+        fitted(DNNRegressor, categorical_features=which)
+
+
+def test_columns_that_are_no_longer_categories_by_type_are_read_by_value():
+    ours = fitted(DNNRegressor, FRAME.astype({"city": "category"}))
+    assert_array_equal(ours.predict(FRAME), ours.predict(FRAME.astype({"city": object})))
