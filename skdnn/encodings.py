@@ -79,6 +79,31 @@ class Ramps:
         of = np.repeat(np.array(self.columns, np.intp), self.bins)
         return of, np.array(units, np.intp), np.concatenate(feet), np.concatenate(widths)
 
+    def slopes(self, X: Array) -> Array:
+        """Return the slope of every ramp at rows of numbers, (n, n_ramps); at a knot the right one.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, n_numbers)
+            Without missing values.
+        """
+        if not self.columns:
+            return np.empty((len(X), 0))
+        _, units, _, widths = self.edges
+        heights, (low, high) = self._heights(X), self.limits
+        climbs = (heights >= low) & (heights < high)
+        return climbs * np.ldexp(HEIGHT / widths, units)
+
+    def _heights(self, X: Array) -> Array:
+        """Return the heights of all ramps as if they were lines, 0 and 1 at their knots."""
+        of, units, feet, widths = self.edges
+        heights = np.take(X, of, axis=1).astype(np.float64)
+        if units.any():
+            heights = np.ldexp(heights, units)
+        heights -= feet
+        heights /= widths
+        return heights
+
     @cached_property
     def limits(self) -> tuple[Array, Array]:
         """The least and the largest height of every ramp, of height 1 between its knots."""
@@ -100,12 +125,7 @@ class Ramps:
         """
         if not self.columns:
             return np.empty((len(X), 0))
-        of, units, feet, widths = self.edges
-        heights = np.take(X, of, axis=1).astype(np.float64)
-        if units.any():
-            heights = np.ldexp(heights, units)
-        heights -= feet
-        heights /= widths
+        heights = self._heights(X)
         np.clip(heights, *self.limits, out=heights)
         return np.add.reduceat(heights, self.starts, axis=1)
 
@@ -232,6 +252,18 @@ class Category:
     def table(self) -> Array:
         """The standardised means."""
         return (self.means - self.center) / self.scale
+
+    def columns(self, hot: bool) -> range:
+        """Return its columns if they are of levels, or, unless `hot`, if they are means."""
+        return range(self.width if (self.means is None) == hot else 0)
+
+    @property
+    def rows(self) -> Array:
+        """Its columns of A[0] for every level, for what is missing and what is not known."""
+        if self.means is not None:
+            return self.table
+        assert self.places is not None
+        return (self.places[:, None] == np.arange(self.width)).astype(np.float64)
 
     @property
     def width(self) -> int:

@@ -19,7 +19,7 @@ from scipy.special import ndtri
 from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
-from skdnn.columns import Columns
+from skdnn.columns import UNKNOWN, Columns
 from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
 from skdnn.encodings import (
@@ -250,11 +250,19 @@ class Inputs:
             z /= np.sqrt(root, out=root)
         return z
 
-    def slope(self, X: Array) -> Array | float:
-        """Return f'(x) of every entry of dense rows, in `dtype`; 1 where X is left as it is."""
+    def derivative(self, X: Array) -> Derivative:
+        """Return what takes gradients in A[0] back to dense rows of X."""
+        x, missing = self._numbers(X)
+        slopes = self._slope(x)
+        if missing is not None:
+            slopes = np.where(missing, np.nan, slopes)
+        return Derivative(self, slopes, self.ramps.slopes(x))
+
+    def _slope(self, x: Array) -> Array | float:
+        """Return the slope of scaled numbers, in `dtype`; 1 where they are left as they are."""
         if self.center is None or self.scale is None:
             return 1.0
-        z = narrowed(X, self.dtype) - self.center
+        z = narrowed(x, self.dtype) - self.center
         z /= self.scale
         if not self.clips:
             return (np.abs(z) <= FARTHEST) / self.scale
@@ -265,6 +273,46 @@ class Inputs:
         z *= np.sqrt(z)
         z *= self.scale
         return np.reciprocal(z, out=z)
+
+    def filled(self, X: Array) -> Array:
+        """Return rows with what stands for missing numbers in their place."""
+        X = X.copy()
+        X[:, self.numeric] = self._numbers(X)[0]
+        return X
+
+    @cached_property
+    def middle(self) -> Array:
+        """A row of centres, or zeros, and of levels that fit has not seen; (n_features,)."""
+        row = np.full(self.columns.n, UNKNOWN)
+        row[self.numeric] = 0.0 if self.center is None else self.center
+        return row
+
+    def deviations(self, X: Any, w: Array | None) -> Array:
+        """Return the deviation of every column of numbers, without gaps; NaN for categories."""
+        x = X if issparse(X) else X[:, self.numeric]
+        absent = _missing(x)
+        _, scale = _statistics(x, w, absent, moments)
+        low, high = _statistics(x, w, absent, extremes)
+        found = np.full(self.columns.n, np.nan)
+        found[self.numeric] = np.where(low == high, 0.0, scale)
+        return found
+
+    @cached_property
+    def sources(self) -> NDArray[np.intp]:
+        """The column of X that each column of A[0] comes from."""
+        numeric, categorical = np.array(self.columns.numeric, int), self.columns.categorical
+        means, hot = (
+            [j for of, j in zip(self.categories, categorical, strict=True) for _ in of.columns(h)]
+            for h in (False, True)
+        )
+        ramps = np.repeat(numeric[self.ramps.columns], self.ramps.bins)
+        return np.concatenate([numeric, numeric[self.gaps], means, ramps, hot]).astype(np.intp)
+
+    @cached_property
+    def steps(self) -> NDArray[np.intp]:
+        """The columns of A[0] that jump: those of gaps and categories."""
+        d, last = len(self.columns.numeric), self.direct + sum(self.ramps.bins)
+        return np.concatenate([np.arange(d, self.direct), np.arange(last, self.width)])
 
     def matrix(self, X: Any, dtype: Any, crossed: Array | None = None) -> tuple[Any, Array | None]:
         """Return rows of f(X), as `compact` keeps them, in the type to train in.
@@ -411,6 +459,43 @@ class Inputs:
             categories=[Category(**of) for of in kept.pop("categories")],
             **kept,
         )
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """The derivative of A[0] in some rows of X.
+
+    Attributes
+    ----------
+    inputs : Inputs
+    slopes : ndarray of shape (n, n_numbers) or float
+        Of the scaled numbers; NaN where a number is missing.
+    ramps : ndarray of shape (n, n_ramps)
+        Of the ramps.
+    """
+
+    inputs: Inputs
+    slopes: Any
+    ramps: Array
+
+    def __call__(self, G: Array) -> Array:
+        """Return gradients in X of those in A[0], (n, n[0]), which may be written to.
+
+        NaN is where there is none: in categories, and where a number is missing.
+        """
+        inputs, d = self.inputs, len(self.inputs.columns.numeric)
+        of_numbers = G[:, :d]
+        of_numbers *= self.slopes
+        if inputs.ramps.columns:
+            of_ramps = G[:, inputs.direct : inputs.direct + self.ramps.shape[1]] * self.ramps
+            of_numbers[:, inputs.ramps.columns] += np.add.reduceat(
+                of_ramps, inputs.ramps.starts, axis=1
+            )
+        if not inputs.categories:
+            return of_numbers
+        gradient = np.full((len(G), inputs.columns.n), np.nan, G.dtype)
+        gradient[:, inputs.numeric] = of_numbers
+        return gradient
 
 
 def fit_inputs(

@@ -26,7 +26,6 @@ from skdnn.core.network import backward_to_input, forward, slopes
 from skdnn.display import COLORS, GREY
 from skdnn.door import read_weights
 from skdnn.estimators import BaseDNN
-from skdnn.inputs import extremes, moments
 from skdnn.model import MEMORY_LIMIT, Model
 
 __all__ = ["SensitivitiesDisplay", "input_gradient", "integrated_gradients", "sensitivities"]
@@ -42,7 +41,9 @@ def input_gradient(model: Any, X: Any, of: Of = "output") -> Array:
     """Return the gradient of each row's prediction in the row itself.
 
     It is exact, not a difference: the derivatives of the scaling inside, of every layer and of
-    the output. At a kink of relu the slope is 0, as it is in training.
+    the output. At a kink of relu the slope is 0, as it is in training. It is NaN where there is
+    no derivative: in categorical columns, whose levels have no values between them, and where a
+    number is missing. :func:`integrated_gradients` tells what these do to a prediction.
 
     Parameters
     ----------
@@ -86,7 +87,12 @@ def input_gradient(model: Any, X: Any, of: Of = "output") -> Array:
     (150, 3, 4)
     """
     X = _read(model, X, of)
-    return _gradients(model._model, X, of)
+    n_values = model._model.targets.n_values(of)
+    gradients = np.empty((n_values or 1, *X.shape), model._model.inputs.dtype)
+    for rows, derivative, part in _parts(model._model, X, of):
+        for i, G in enumerate(part):
+            gradients[i, rows] = derivative(G)
+    return _of_values(gradients, n_values)
 
 
 def integrated_gradients(
@@ -104,6 +110,9 @@ def integrated_gradients(
     integral has been taken, which goes on, with twice as many points each time, until a row's sum
     is right within `tol`.
 
+    A column of categories, or a gap in one of numbers, is on the way what a mixture of both ends
+    is to the network: its own columns of A[0] go in a straight line.
+
     Parameters
     ----------
     model : fitted DNNRegressor, DNNBinaryClassifier or DNNClassifier
@@ -111,8 +120,9 @@ def integrated_gradients(
     X : {array-like, sparse matrix} of shape (n, n_features)
         Rows as for ``predict``.
     baseline : array-like of shape (n_features,) or (n, n_features), optional
-        What to compare with; by default the centre that scaling learnt, which is the mean of the
-        training rows or, for ``scale_inputs="robust"``, their median, and 0 without scaling.
+        What to compare with, as rows for ``predict``; by default the centre that scaling learnt,
+        which is the mean of the training rows or, for ``scale_inputs="robust"``, their median,
+        and 0 without scaling, with a level that fit has not seen in every category.
     of : {"output", "probability"}, default="output"
         As in :func:`input_gradient`.
     tol : float, default=1e-3
@@ -197,7 +207,7 @@ def sensitivities(
     -------
     :class:`~sklearn.utils.Bunch`
         Of arrays of shape (n_features,), or (n_outputs, n_features), of the gradients G of
-        :func:`input_gradient` over the rows:
+        :func:`input_gradient` over the rows that have one; NaN for categorical columns:
 
         - ``mean_absolute``, the mean of abs(G): how much, whichever way;
         - ``mean``, that of G: which way, by and large;
@@ -207,8 +217,8 @@ def sensitivities(
 
         Besides, of shape (n_features,):
 
-        - ``deviation``, of the columns of X: `mean_absolute` times it can be compared between
-          columns of different units;
+        - ``deviation``, of the columns of X that hold numbers: `mean_absolute` times it can be
+          compared between columns of different units;
         - ``feature_names``, "x0", "x1", ... if X had none.
 
     Raises
@@ -235,27 +245,32 @@ def sensitivities(
     X = _read(model, X, of)
     w = read_weights(sample_weight, X, "sample_weight")
     w = np.ones(X.shape[0]) if w is None else w / w.max()
-    shape = _shape(model._model, X, of)[1:]
-    mean_absolute, mean, increasing = np.zeros((3, *shape))
-    minimum, maximum = np.full(shape, np.inf), np.full(shape, -np.inf)
-    for rows, part in _parts(model._model, X, of):
-        counted = part[w[rows] > 0]
-        minimum = np.minimum(minimum, counted.min(axis=0, initial=np.inf))
-        maximum = np.maximum(maximum, counted.max(axis=0, initial=-np.inf))
-        mean += np.tensordot(w[rows], part, 1)
-        increasing += np.tensordot(w[rows], part > 0, 1)
-        mean_absolute += np.tensordot(w[rows], np.abs(part), 1)
-    low, high = extremes(X, w)
-    deviation = np.where(low == high, 0.0, moments(X, w)[1])
+    n_values, n_features = model._model.targets.n_values(of), X.shape[1]
+    mean_absolute, mean, increasing, weight = np.zeros((4, n_values or 1, n_features))
+    minimum, maximum = np.full_like(mean, np.inf), np.full_like(mean, -np.inf)
+    for rows, derivative, gradients in _parts(model._model, X, of):
+        for i, G in enumerate(map(derivative, gradients)):
+            there = ~np.isnan(G) & (w[rows, None] > 0)
+            minimum[i] = np.minimum(minimum[i], G.min(axis=0, where=there, initial=np.inf))
+            maximum[i] = np.maximum(maximum[i], G.max(axis=0, where=there, initial=-np.inf))
+            G[~there] = 0.0
+            weight[i] += w[rows] @ there
+            mean[i] += w[rows] @ G
+            mean_absolute[i] += w[rows] @ np.abs(G)
+            increasing[i] += w[rows] @ (G > 0)
+    with np.errstate(invalid="ignore"):
+        found = {
+            "mean_absolute": mean_absolute / weight,
+            "mean": mean / weight,
+            "minimum": np.where(weight > 0, minimum, np.nan),
+            "maximum": np.where(weight > 0, maximum, np.nan),
+            "increasing": increasing / weight,
+        }
     names = getattr(model, "feature_names_in_", None)
     return Bunch(
-        mean_absolute=mean_absolute / w.sum(),
-        mean=mean / w.sum(),
-        minimum=minimum,
-        maximum=maximum,
-        increasing=increasing / w.sum(),
-        deviation=deviation,
-        feature_names=np.array([f"x{j}" for j in range(shape[-1])]) if names is None else names,
+        **{name: of[0] if n_values is None else of for name, of in found.items()},
+        deviation=model._model.inputs.deviations(X, w),
+        feature_names=np.array([f"x{j}" for j in range(n_features)]) if names is None else names,
     )
 
 
@@ -385,7 +400,9 @@ class SensitivitiesDisplay:
                 "SensitivitiesDisplay needs matplotlib: pip install 'skdnn[plot]'."
             ) from error
         found = self.found
-        columns = np.argsort(found.mean_absolute * found.deviation)[-n_features:]
+        strength = found.mean_absolute * found.deviation
+        columns = np.argsort(np.nan_to_num(strength, nan=-1.0))  # categories have none
+        columns = columns[strength[columns] >= 0][-n_features:]
         names = ("mean_absolute", "mean", "minimum", "maximum")
         size, mean, low, high = (found[name][columns] * found.deviation[columns] for name in names)
         if ax is None:
@@ -428,32 +445,26 @@ def _shape(model: Model, X: Any, of: str) -> tuple[int, ...]:
     return (X.shape[0], *([] if n_values is None else [n_values]), X.shape[1])
 
 
-def _gradients(model: Model, X: Any, of: str) -> Array:
-    """Return the gradients of rows that have been read."""
-    gradients = np.empty(_shape(model, X, of), model.inputs.dtype)
-    for rows, part in _parts(model, X, of):
-        gradients[rows] = part
-    return gradients
+def _parts(
+    model: Model, X: Any, of: str, rows: Array | None = None
+) -> Iterator[tuple[slice, Any, Array]]:
+    """Yield some rows after the other: which, their derivative and gradients in A[0].
 
-
-def _parts(model: Model, X: Any, of: str) -> Iterator[tuple[slice, Array]]:
-    """Yield some rows after the other, with their gradients in an array that is used again."""
+    The gradients, (n_values, n, n[0]), are in an array that is used again. `rows` are those
+    of A[0], if they are others than those of X.
+    """
     inputs, targets, networks = model.inputs, model.targets, model.networks
-    n_values, parameters = targets.n_values(of), networks[0].parameters
-    row = 4 * len(networks) * sum(parameters.sizes) + ((n_values or 1) + 2) * X.shape[1]
-    N = min(CHUNK, X.shape[0], max(MEMORY_LIMIT // (row * parameters.theta.itemsize), 1))
+    n_values, parameters = targets.n_values(of) or 1, networks[0].parameters
+    width, dtype = parameters.sizes[0], parameters.theta.dtype
+    row = 4 * len(networks) * sum(parameters.sizes) + (n_values + 2) * width
+    N = min(CHUNK, X.shape[0], max(MEMORY_LIMIT // (row * dtype.itemsize), 1))
     passes = [network.passes(N, backward=True) for network in networks]
-    dtype = parameters.theta.dtype
-    gradients, one = (
-        np.empty((n_values or 1, N, X.shape[1]), dtype),
-        np.empty((N, X.shape[1]), dtype),
-    )
+    gradients, one = np.empty((n_values, N, width), dtype), np.empty((N, width), dtype)
     with np.errstate(all="ignore"):
-        for rows in gen_batches(X.shape[0], N):
-            n, x = rows.stop - rows.start, X[rows]
+        for part in gen_batches(X.shape[0], N):
+            n, x = part.stop - part.start, X[part]
             at = [workspace.over(n) for workspace in passes]
-            Z = _forward(model, x, at)
-            slope = inputs.slope(x.toarray() if issparse(x) else x)
+            Z = _forward(model, x, at, None if rows is None else rows[part])
             for i, gradient in enumerate(gradients[:, :n]):
                 dZ = targets.slope(Z, of, i).T / len(networks)
                 for k, (network, arrays) in enumerate(zip(networks, at, strict=True)):
@@ -461,19 +472,26 @@ def _parts(model: Model, X: Any, of: str) -> Iterator[tuple[slice, Array]]:
                     backward_to_input(network.parameters, arrays, one[:n] if k else gradient)
                     if k:
                         gradient += one[:n]
-                gradient *= slope
-            found = gradients[:, :n].swapaxes(0, 1)
-            yield rows, found[:, 0] if n_values is None else found
+            derivative = inputs.derivative(x.toarray() if issparse(x) else x)
+            yield part, derivative, gradients[:, :n]
 
 
-def _forward(model: Model, X: Any, passes: list[Pass]) -> Array:
+def _forward(model: Model, X: Any, passes: list[Pass], rows: Array | None) -> Array:
     """Go forward through all networks; return the mean of their raw outputs, (n, n_outputs)."""
-    origin, rows = model.inputs.origin(X), model.inputs(X)
+    inputs = model.inputs
+    origin, expansion = inputs.origin(X), None
+    if rows is None:
+        rows, expansion = inputs.rows(X), inputs.expansion
     for network, at in zip(model.networks, passes, strict=True):
-        at.read(rows, origin)
+        at.read(rows, origin, expansion)
         forward(network.parameters, at, network.loss)
         slopes(at)
     return np.mean([at.Z[at.L].T for at in passes], axis=0)
+
+
+def _of_values(values: Array, n_values: int | None) -> Array:
+    """Return arrays of values, (n_values, n, ...), by row; without an axis for a plain one."""
+    return values[0] if n_values is None else values.swapaxes(0, 1)
 
 
 def _values(model: Any, X: Array, of: str) -> Array:
@@ -484,10 +502,10 @@ def _values(model: Any, X: Array, of: str) -> Array:
 
 def _baseline(model: Any, baseline: Any, X: Array) -> Array:
     """Return a baseline for every row."""
+    inputs = model._model.inputs
     if baseline is None:
-        center = model._model.inputs.center
-        start = np.zeros(X.shape[1]) if center is None else center
-    elif np.ndim(baseline) == 1:
+        start = inputs.middle
+    elif np.ndim(baseline) == 1 and not inputs.categories:
         start = np.asarray(baseline, dtype=np.float64)
         assert_all_finite(start, input_name="baseline")
     else:
@@ -504,15 +522,47 @@ def _baseline(model: Any, baseline: Any, X: Array) -> Array:
 def _integrals(
     model: Model, start: Array, stop: Array, of: str, pieces: int, at_once: int
 ) -> Array:
-    """Return the integrals of some rows by Gauss and Legendre's rule on equal pieces."""
+    """Return the integrals of some rows by Gauss and Legendre's rule on equal pieces.
+
+    Numbers go in a straight line in their own units, and what tells of gaps and categories
+    does so in A[0].
+    """
     x, weights = np.polynomial.legendre.leggauss(POINTS)
     t = (np.arange(pieces)[:, None] + (1.0 + x) / 2.0).ravel()[:, None] / pieces
     weights = np.tile(weights, pieces) / (2.0 * pieces)
-    step = (stop - start)[:, None]
-    mean: Any = 0.0
+    inputs, n_values = model.inputs, model.targets.n_values(of)
+    numeric, steps = inputs.numeric, inputs.steps
+    jumps = [inputs(end)[:, None, steps] for end in (start, stop)]
+    start, stop = inputs.filled(start)[:, None], inputs.filled(stop)[:, None]
+    shares = np.zeros((len(start), n_values or 1, start.shape[2]))
     for some in gen_batches(len(t), at_once):
-        path = start[:, None] + t[some] * step  # (n, points, n_features)
-        gradients = _gradients(model, path.reshape(-1, path.shape[2]), of)
-        gradients = gradients.reshape(*path.shape[:2], *gradients.shape[1:])
-        mean = mean + np.einsum("kp...,p->k...", gradients, weights[some])
-    return mean * (step[:, 0] if mean.ndim == 2 else step)
+        X = start + t[some] * (stop - start)  # (n, points, n_features)
+        between = jumps[0] + t[some] * (jumps[1] - jumps[0])
+        of_numbers, of_steps = _along_path(model, X, of, between)
+        mean = np.einsum("inpj,p->nij", of_numbers, weights[some])[:, :, numeric]
+        shares[:, :, numeric] += (stop - start)[:, :, numeric] * mean
+        mean = np.einsum("inpj,p->nij", of_steps, weights[some])
+        of_jumps = (jumps[1] - jumps[0]) * mean
+        for k, j in enumerate(inputs.sources[steps]):
+            shares[:, :, j] += of_jumps[:, :, k]
+    return _of_values(shares.swapaxes(0, 1), n_values)
+
+
+def _along_path(model: Model, X: Array, of: str, between: Array) -> tuple[Array, Array]:
+    """Return gradients at points, in X and in what steps in A[0], which is `between` there.
+
+    All have shape (n_values, n, n_points, ...).
+    """
+    inputs, n_values = model.inputs, model.targets.n_values(of) or 1
+    rows, shape = X.reshape(-1, X.shape[2]), (n_values, *X.shape[:2])
+    of_numbers = np.empty((n_values, *rows.shape), inputs.dtype)
+    of_steps = np.empty((n_values, len(rows), between.shape[2]), inputs.dtype)
+    A = None
+    if between.shape[2]:
+        A = inputs(rows)
+        A[:, inputs.steps] = between.reshape(len(rows), -1)
+    for part, derivative, gradients in _parts(model, rows, of, A):
+        of_steps[:, part] = gradients[:, :, inputs.steps]
+        for i, G in enumerate(gradients):
+            of_numbers[i, part] = derivative(G)
+    return of_numbers.reshape(*shape, -1), of_steps.reshape(*shape, -1)

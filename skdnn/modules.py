@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from skdnn import model
+from skdnn.columns import Columns
 from skdnn.core import activations
 from skdnn.core.network import Network
+from skdnn.encodings import HEIGHT, Ramps
 from skdnn.inputs import FAR, FARTHEST, Inputs
 from skdnn.targets import Classes, Numbers, Targets
 
@@ -21,9 +23,14 @@ class Model(nn.Module):
 
     def __init__(self, of: model.Model, keepdim: bool) -> None:
         super().__init__()
+        self.columns: Columns = of.inputs.columns
         self.inputs: Encoding = Encoding(of.inputs)
         self.networks: Any = nn.ModuleList(layers(network) for network in of.networks)
         self.targets: Decoding = Decoding(of.targets, keepdim)
+
+    def rows(self, X: Any) -> Any:
+        """Return a table as a tensor of rows: of categories the numbers of their levels."""
+        return torch.tensor(self.columns.read(X, "X"), dtype=self.networks[0][0].weight.dtype)
 
     def forward(self, X: Any) -> Any:
         """Return predictions of rows."""
@@ -32,20 +39,70 @@ class Model(nn.Module):
 
 
 class Encoding(nn.Module):
-    """X in the networks' coordinates."""
+    """X in the networks' coordinates: scaled numbers, gaps, means, ramps and levels."""
 
     def __init__(self, inputs: Inputs) -> None:
         super().__init__()
         self.clips: bool = inputs.clips
-        keep(self, center=inputs.center, scale=inputs.scale)
+        self.numeric, self.gaps = inputs.columns.numeric, list(inputs.gaps)
+        self.is_plain: bool = inputs.expansion is None and not self.gaps and not inputs.categories
+        keep(self, center=inputs.center, scale=inputs.scale, fill=inputs.fill)
+        self.ramps: Any = RampsOf(inputs.ramps) if inputs.ramps.columns else None
+        categories = zip(inputs.categories, inputs.columns.categorical, strict=True)
+        parts = [(of.means is None, LevelsOf(of.rows, j, inputs.dtype)) for of, j in categories]
+        self.means: Any = nn.ModuleList(part for is_hot, part in parts if not is_hot)
+        self.hot: Any = nn.ModuleList(part for is_hot, part in parts if is_hot)
 
     def forward(self, X: Any) -> Any:
-        """Return f(X), element by element."""
+        """Return f(X); of X the categories are numbers of levels, and NaN is missing."""
+        x = X[:, self.numeric]
+        missing = torch.isnan(x)
+        x = torch.where(missing, torch.zeros_like(x) if self.fill is None else self.fill, x)
+        scaled = self._scaled(x)
+        if self.is_plain:
+            return scaled
+        parts = [scaled, missing[:, self.gaps].to(X.dtype)]
+        parts += [means(X) for means in self.means]
+        parts += [self.ramps(x)] if self.ramps is not None else []
+        return torch.cat(parts + [levels(X) for levels in self.hot], dim=1)
+
+    def _scaled(self, x: Any) -> Any:
         if self.center is None:
-            return X
+            return x
         limit = FAR if self.clips else FARTHEST
-        Z = torch.clamp((X - self.center) / self.scale, -limit, limit)
-        return Z / torch.sqrt(1.0 + (Z / 3.0) ** 2) if self.clips else Z
+        z = torch.clamp((x - self.center) / self.scale, -limit, limit)
+        return z / torch.sqrt(1.0 + (z / 3.0) ** 2) if self.clips else z
+
+
+class RampsOf(nn.Module):
+    """The ramps of numbers."""
+
+    def __init__(self, ramps: Ramps) -> None:
+        super().__init__()
+        of, units, feet, widths = ramps.edges
+        low, high = ramps.limits
+        self.of: list[int] = of.tolist()
+        keep(self, factors=2.0**units, feet=feet, widths=widths, low=low, high=high)
+
+    def forward(self, x: Any) -> Any:
+        """Return all ramps of numbers without gaps."""
+        heights = (x[:, self.of] * self.factors - self.feet) / self.widths
+        return HEIGHT * torch.clamp(heights, self.low, self.high).to(x.dtype)
+
+
+class LevelsOf(nn.Module):
+    """The columns that a category becomes: a row of a table for each level."""
+
+    def __init__(self, table: Any, column: int, dtype: Any) -> None:
+        super().__init__()
+        self.column: int = column
+        keep(self, table=table.astype(dtype))
+
+    def forward(self, X: Any) -> Any:
+        """Return them by the numbers of levels; the table's last rows: missing, not known."""
+        n, number = len(self.table) - 2, X[:, self.column]
+        index = torch.where(torch.isnan(number), n, number).long()
+        return self.table[torch.where((index < 0) | (index > n), n + 1, index)]
 
 
 class Decoding(nn.Module):

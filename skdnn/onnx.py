@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from skdnn.core import activations
 from skdnn.core.network import Network
+from skdnn.encodings import HEIGHT, Ramps
 from skdnn.estimators import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn.inputs import FAR, FARTHEST, Inputs
 from skdnn.model import Model
@@ -96,14 +97,36 @@ class Graph:
         return self.Cast(x, to=DOUBLE if self.dtype == np.float64 else FLOAT)
 
     def rows(self) -> Any:
-        """Return X, (n, n_features), of however many inputs."""
+        """Return X, (n, n_features), of however many inputs, all of numbers."""
         given = [self.floating(x) for x in self.operator.inputs]
         return given[0] if len(given) == 1 else self.Concat(*given, axis=1)
+
+    def columns(self) -> list[Any]:
+        """Return every column of X by itself, (n, 1), text as it is."""
+        columns = []
+        for given in self.operator.inputs:
+            x = given if is_text(given) else self.floating(given)
+            width = given.type.shape[1]
+            columns += [x] if width == 1 else [self.taken(x, [k]) for k in range(width)]
+        return columns
+
+    def taken(self, x: Any, columns: Any) -> Any:
+        """Return some columns of x."""
+        return self.Gather(x, np.array(columns, np.int64), axis=1)
+
+    def within(self, x: Any, low: Any, high: Any) -> Any:
+        """Return x, held within limits."""
+        return self.Max(self.Min(x, high), low)
+
+
+def is_text(given: Any) -> bool:
+    """Whether an input is of strings."""
+    return isinstance(given.type, import_module("skl2onnx.common.data_types").StringTensorType)
 
 
 def _raw_outputs(g: Graph, model: Model) -> Any:
     """Return the mean of the networks' raw outputs, (n, n_outputs)."""
-    A = _encoded(g, g.rows(), model.inputs)
+    A = _encoded(g, model.inputs)
     each = [_forward(g, A, network) for network in model.networks]
     total = each[0]
     for Z in each[1:]:
@@ -111,18 +134,74 @@ def _raw_outputs(g: Graph, model: Model) -> Any:
     return total if len(each) == 1 else g.Div(total, float(len(each)))
 
 
-def _encoded(g: Graph, x: Any, inputs: Inputs) -> Any:
+def _encoded(g: Graph, inputs: Inputs) -> Any:
     """Return X in the networks' coordinates, as `Inputs.__call__` does."""
+    if inputs.categories:
+        columns = g.columns()
+        numeric = [columns[j] for j in inputs.columns.numeric]
+        x = g.Concat(*numeric, axis=1) if numeric else None
+    else:
+        columns, x = [], g.rows()
+    parts = [] if x is None else _numbers(g, x, inputs)
+    blocks = [
+        (of.means is None, _levels(g, columns[j], inputs.columns.levels[j] or [], of.rows))
+        for of, j in zip(inputs.categories, inputs.columns.categorical, strict=True)
+        if of.width
+    ]
+    ramps = parts[2:]
+    parts = parts[:2] + [block for is_hot, block in blocks if not is_hot]
+    parts += ramps + [block for is_hot, block in blocks if is_hot]
+    parts = [part for part in parts if part is not None]
+    return parts[0] if len(parts) == 1 else g.Concat(*parts, axis=1)
+
+
+def _numbers(g: Graph, x: Any, inputs: Inputs) -> list[Any]:
+    """Return what becomes of numbers: scaled, where there are gaps, and ramps."""
+    missing = g.IsNaN(x)
+    fill = np.zeros(1) if inputs.fill is None else inputs.fill
+    x = g.Where(missing, g.floating(fill[None]), x)
+    gaps = g.taken(g.floating(missing), inputs.gaps) if inputs.gaps else None
+    ramps = _ramps(g, x, inputs.ramps) if inputs.ramps.columns else None
+    return [_scaled(g, x, inputs), gaps, ramps]
+
+
+def _scaled(g: Graph, x: Any, inputs: Inputs) -> Any:
     if inputs.center is None or inputs.scale is None:
         return x
     z = g.Sub(x, g.floating(inputs.center[None]))
     z = g.Div(z, g.floating(inputs.scale[None]))
     limit = FAR if inputs.clips else FARTHEST
-    z = g.Max(g.Min(z, limit), -limit)
+    z = g.within(z, -limit, limit)
     if not inputs.clips:
         return z
     third = g.Div(z, 3.0)
     return g.Div(z, g.Sqrt(g.Add(g.Mul(third, third), 1.0)))
+
+
+def _ramps(g: Graph, x: Any, ramps: Ramps) -> Any:
+    of, units, *edges = ramps.edges
+    feet, widths, low, high = (g.floating(edge[None]) for edge in (*edges, *ramps.limits))
+    heights = g.Mul(g.taken(x, of), g.floating(2.0 ** units[None]))
+    heights = g.Div(g.Sub(heights, feet), widths)
+    return g.Mul(g.within(heights, low, high), HEIGHT)
+
+
+def _levels(g: Graph, x: Any, levels: list[Any], table: NDArray[Any]) -> Any:
+    """Return the columns of a category, of which the table has a row for each level.
+
+    Its last two are for what is missing, which is NaN or an empty text, and for what is none
+    of the levels.
+    """
+    text = bool(levels) and isinstance(levels[0], str)
+    known = np.array(levels)[None] if text else g.floating(np.array(levels, float)[None])
+    at = g.floating(g.Equal(x, known))
+    is_level = g.MatMul(at, g.floating(np.ones((len(levels), 1))))
+    missing = g.Equal(x, np.array([[""]])) if text else g.IsNaN(x)
+    missing = g.Max(g.Sub(g.floating(missing), is_level), 0.0)  # unless "" is a level
+    unknown = g.Sub(g.Sub(np.ones((1, 1), g.dtype), is_level), missing)
+    rows = [g.floating(part) for part in np.split(table, [len(levels), len(levels) + 1])]
+    block = g.MatMul(at, rows[0])
+    return g.Add(block, g.Add(g.MatMul(missing, rows[1]), g.MatMul(unknown, rows[2])))
 
 
 def _forward(g: Graph, A: Any, network: Network) -> Any:

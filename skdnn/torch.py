@@ -34,7 +34,9 @@ def to_module(model: Any, keepdim: bool = False) -> Any:
         it was fitted to that), to what ``predict`` gives for a regressor and
         ``decision_function`` for a classifier, of shape (n,) or (n, n_outputs). Its parts are
         ``inputs``, the change of coordinates; ``networks``, each a ``torch.nn.Sequential``; and
-        ``targets``, from the mean of their outputs to the prediction.
+        ``targets``, from the mean of their outputs to the prediction. Where columns hold
+        categories the tensor has the numbers of their levels, in the order of ``categories_``,
+        and NaN for what is missing: its method ``rows`` makes it of a frame.
 
     Raises
     ------
