@@ -47,7 +47,13 @@ GROUPS = {
         "refit",
         "calibrate",
     ],
-    "The data": ["categorical_features", "scale_inputs", "scale_target", "class_weight", "precision"],
+    "The data": [
+        "categorical_features",
+        "scale_inputs",
+        "scale_target",
+        "class_weight",
+        "precision",
+    ],
     "Several networks, and how a fit is run": [
         "n_estimators",
         "time_limit",
