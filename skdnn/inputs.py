@@ -565,7 +565,8 @@ def _missing(x: Any) -> NDArray[np.bool_] | None:
 
 def _means(x: Array, w: Array | None) -> tuple[Array, Array]:
     with np.errstate(all="ignore"):
-        mean = np.nan_to_num(np.average(x, axis=0, weights=w), posinf=0.0, neginf=0.0)
+        mean = x.mean(axis=0) if w is None else w @ x / w.sum()
+        mean = np.nan_to_num(mean, posinf=0.0, neginf=0.0)
     return mean, mean
 
 
@@ -755,7 +756,7 @@ def _centred_moments(X: Any, w: Array | None) -> tuple[Array, Array]:
     def centred(power: int) -> Array:
         # X - mean of all rows would be another X.
         total = np.zeros(len(mean))
-        for part in gen_batches(n, min(max(STATISTICS // X[:1].nbytes, 1), 1024)):
+        for part in gen_batches(n, min(max(STATISTICS // max(X[:1].nbytes, 1), 1), 1024)):
             powers = (X[part] - mean) ** power
             powers[ones[part] == 0] = 0.0  # where 0 times it might be nan
             total += powers.T @ ones[part]

@@ -27,10 +27,15 @@ Y = np.stack([X[:, 0], X[:, 1]], axis=1)
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
 FRAME = pd.DataFrame(X, columns=list("abcd"))
 
+TABLE_OF_ALL = FRAME.assign(
+    word=np.array(["x", "y", "z"])[np.arange(120) % 3], b=FRAME["b"].mask(np.arange(120) % 5 == 0)
+)
+
 # Of every row of the table: the estimator's name, its parameters, X and y.
 ROWS = {
     "an array": ("DNNRegressor", {}, X, X[:, 0]),
     "a frame of numbers": ("DNNRegressor", {}, FRAME, X[:, 0]),
+    "categories and gaps": ("DNNRegressor", {}, TABLE_OF_ALL, X[:, 0]),
     "a sparse X": ("DNNRegressor", {}, csr_array(X), X[:, 0]),
     "several networks": ("DNNClassifier", {"n_estimators": 2}, X, (X[:, 0] > 0) * 1),
     "several targets": ("DNNRegressor", {}, X, Y),
@@ -70,15 +75,21 @@ def by_module(row, tmp_path):
     from skdnn.torch import to_module
 
     model, X = fitted(row)
-    rows = torch.tensor(X.toarray() if issparse(X) else np.asarray(X))
-    says = getattr(model, "decision_function", model.predict)
-    found = to_module(model)(rows).detach().numpy()
+    module, says = to_module(model), getattr(model, "decision_function", model.predict)
+    rows = torch.tensor(X.toarray()) if issparse(X) else module.rows(X)
+    found = module(rows).detach().numpy()
     np.testing.assert_allclose(found, says(X), rtol=1e-5, atol=1e-6)
 
 
 def by_gradient(row, tmp_path):
     model, X = fitted(row)
-    assert np.isfinite(input_gradient(model, X)).all()
+    gradient = input_gradient(model, X)
+    if row == "categories and gaps":
+        assert np.array_equal(
+            np.isfinite(gradient), X.drop(columns="word").assign(w=np.nan).notna()
+        )
+    else:
+        assert np.isfinite(gradient).all()
 
 
 def by_dask(row, tmp_path):

@@ -174,6 +174,35 @@ def test_module_of_a_table_says_what_the_model_says(kind, scale_inputs, n_estima
     )
 
 
+@SCALED
+def test_categories_alone_are_a_table_too(scale_inputs):
+    pytest.importorskip("torch")
+    from skdnn.torch import to_module
+
+    frame, y = table()
+    words, model = frame[["word", "many"]], DNNRegressor(max_iter=3, random_state=0)
+    model.set_params(scale_inputs=scale_inputs).fit(words, y)
+    module = to_module(model)
+    found = module(module.rows(words)).detach().numpy()
+    np.testing.assert_allclose(found, model.predict(words), rtol=1e-10)
+    shares = integrated_gradients(model, words, words[:1])
+    change = model.predict(words) - model.predict(words[:1])
+    assert np.max(np.abs(shares.sum(axis=1) - change)) <= 1e-3 * np.max(np.abs(change))
+
+
+def test_codes_in_an_array_are_levels_too():
+    torch = pytest.importorskip("torch")
+    from skdnn.torch import to_module
+
+    frame, y = table()
+    X = frame[["size", "code"]].to_numpy(float)
+    model = DNNRegressor(categorical_features=[1], max_iter=3, random_state=0).fit(X, y)
+    module = to_module(model)
+    levels = torch.tensor(np.column_stack([X[:, 0], np.searchsorted([3, 7, 11], X[:, 1])]))
+    assert torch.equal(module.rows(X), levels)
+    np.testing.assert_allclose(module(levels).detach().numpy(), model.predict(X), rtol=1e-10)
+
+
 # ------------------------------------------------------------------------------------ ONNX
 
 
@@ -202,3 +231,16 @@ def test_graph_of_a_table_says_what_the_model_says(kind, scale_inputs, dtype):
     assert np.max(np.abs(found[-1] - theirs)) <= close * np.max(np.abs(theirs))
     if kind != "regressor":
         assert np.array_equal(found[0], model.predict(rows))
+
+
+def test_graph_of_codes_in_an_array_has_one_input():
+    skl2onnx, runtime = pytest.importorskip("skl2onnx"), pytest.importorskip("onnxruntime")
+    register()
+    frame, y = table()
+    X = frame[["size", "code"]].to_numpy(float)
+    model = DNNRegressor(categorical_features=[1], max_iter=3, random_state=0).fit(X, y)
+    graph = skl2onnx.to_onnx(model, X[:1]).SerializeToString()
+    session = runtime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    X[:3, 1] = [np.nan, 5.0, 7.0]
+    found = session.run(None, {"X": X})[0][:, 0]
+    np.testing.assert_allclose(found, model.predict(X), rtol=1e-13)
