@@ -39,6 +39,7 @@ from skdnn.fit.watch import Watched
 from skdnn.inputs import Summary
 from skdnn.parameters import (
     COUNT,
+    POSITIVE,
     Names,
     Settings,
     check,
@@ -52,7 +53,7 @@ from skdnn.parameters import (
 from skdnn.shards import TaskInShards, in_partition, read_lot, read_part
 from skdnn.targets import Numbers
 
-__all__ = ["DaskDNNBinaryClassifier", "DaskDNNClassifier", "DaskDNNRegressor"]
+__all__ = ["DaskDNNBinaryClassifier", "DaskDNNClassifier", "DaskDNNRegressor", "resilient"]
 
 # A step costs some 50 ms beside its arithmetic, whose 4e10 operations take a core about a second.
 WORK = 4e10
@@ -93,6 +94,60 @@ class Cluster:
         return self.client.gather(list(handles))
 
 
+class resilient:
+    """A client whose `scatter` loses nothing with a worker: for joblib's backend "dask".
+
+    joblib scatters the arguments of its tasks. What is scattered is in the memory of a worker and
+    has no origin, so that a search whose worker dies ends with an error. Here it is the result
+    of a task, which the scheduler runs again.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        What all else is asked of.
+
+    Examples
+    --------
+    >>> import joblib
+    >>> from dask.distributed import Client
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from skdnn import DNNClassifier
+    >>> from skdnn.dask import resilient
+    >>> X, y = load_iris(return_X_y=True)
+    >>> client = Client(processes=False, n_workers=1, dashboard_address=":0")
+    >>> with client, joblib.parallel_config("dask", client=resilient(client)):
+    ...     cross_val_score(DNNClassifier(random_state=0), X, y, cv=3).min() > 0.9
+    True
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def scatter(self, data: Any, asynchronous: bool = False, **options: Any) -> Any:
+        """Return futures of data as :meth:`distributed.Client.scatter` does.
+
+        Parameters
+        ----------
+        data : object or list
+            What is to be brought to the cluster; of a list there is a future for each entry.
+        asynchronous : bool, default=False
+            Whether to return what can be awaited.
+        **options
+            Those of the client, such as `broadcast`: workers ask each other for what they need.
+        """
+        share = Cluster(self._client).share
+        futures = [share(one) for one in data] if isinstance(data, list) else share(data)
+        return _already(futures) if asynchronous else futures
+
+
+async def _already(value: Any) -> Any:
+    return value
+
+
 class InProcess(Here):
     """The engine of shards in this process."""
 
@@ -116,8 +171,9 @@ def columns_of(X: Any) -> list[Any] | int:
         return len(X.columns) if names is None else list(names)
     if not isinstance(X, da.Array):
         raise TypeError(
-            f"X must be a dask array or dataframe; got a {type(X).__name__}. Rows in memory are"
-            " for the estimators of skdnn, or for dask.array.from_array."
+            "X must be a dask array or dataframe, and rows in memory are for the estimators of"
+            f" skdnn; got {type(X).__module__}.{type(X).__qualname__}. There is"
+            " dask.array.from_array."
         )
     if X.ndim != 2:
         raise ValueError(f"X must have 2 dimensions; got a dask array of {X.ndim}.")
@@ -133,8 +189,8 @@ def partitions_of(given: Any, name: str, X: Any) -> list[Any]:
     if not isinstance(given, da.Array):
         if dask.is_dask_collection(given) or unknown:
             raise TypeError(
-                f"{name} must be an array, a series or a dataframe of dask; got a"
-                f" {type(given).__name__}."
+                f"{name} must be an array, a series or a dataframe of dask; got"
+                f" {type(given).__module__}.{type(given).__qualname__}."
             )
         given = da.from_array(np.asarray(given))
     given = given.rechunk({axis: -1 for axis in range(1, given.ndim)})
@@ -213,7 +269,14 @@ class OnCluster:
         arithmetic is worth the 50 ms that a step costs besides: 7e9 by the number of parameters,
         at most a 64th of the rows, and at least 4,096. 'sqrt' makes equal ones of at most 64 or
         about sqrt(n_samples) rows.""",
-        auto=None,
+    )
+    learning_rate_init: float = param(
+        default=0.1,
+        plain=0.001,
+        rule=[POSITIVE],
+        doc="""float
+        The learning rate, > 0, of all solvers but 'lbfgs': twice that of the ordinary estimators,
+        since batches are larger.""",
     )
 
 

@@ -52,6 +52,8 @@ class Head:
         Its rows.
     X, y : array or None
         No rows of its X and y, in their types; None if it is empty.
+    form : str
+        What y is made of, and how much of it is in a row.
     largest : float
         Its largest weight; 1 without weights.
     distinct : ndarray or None
@@ -61,13 +63,9 @@ class Head:
     n: int
     X: Any = None
     y: Any = None
+    form: str = ""
     largest: float = 1.0
     distinct: Any = None
-
-    @property
-    def form(self) -> tuple[str, tuple[int, ...]]:
-        """What y is made of, and the shape of a row."""
-        return "text" if self.y.dtype.kind in "OSTU" else "numbers", self.y.shape[1:]
 
 
 @dataclass(frozen=True)
@@ -175,9 +173,12 @@ def head_of(part: Part | None, labelled: bool) -> Head:
     """Return what has to be known of a partition."""
     if part is None:
         return Head(0)
-    w = part.sample_weight
+    y, w = part.y, part.sample_weight
+    kind = "text" if isinstance(y.flat[0], str | bytes) else "numbers"
+    form = kind if y.ndim == 1 else f"{y.shape[1]} columns of {kind}"
+    largest = 1.0 if w is None else float(w.max())
     distinct = np.unique(part.y, axis=0) if labelled else None
-    return Head(len(part.y), part.X[:0], part.y[:0], 1.0 if w is None else float(w.max()), distinct)
+    return Head(len(y), part.X[:0], y[:0], form, largest, distinct)
 
 
 def joined(pieces: list[tuple[Part, int, int]], dtype: Any, weight_unit: float | None) -> Part:
@@ -322,9 +323,8 @@ def _agreed(
     for i, head in enumerate(heads):
         if head.n and head.form != read[0].form:
             raise ValueError(
-                f"In partition {i}: y{suffix} must be of one form in all partitions; it has"
-                f" {' in rows of shape '.join(map(str, head.form))}, and those before"
-                f" {' in rows of shape '.join(map(str, read[0].form))}."
+                f"In partition {i}: y{suffix} must be of one form in all partitions; here it is"
+                f" {head.form}, and before {read[0].form}."
             )
     dtype = np.float32 if all(head.X.dtype == np.float32 for head in read) else np.float64
     largest = max(head.largest for head in read)

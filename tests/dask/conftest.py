@@ -6,17 +6,29 @@ import signal
 import pytest
 from distributed import Client, LocalCluster
 
+OPTIONS = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
+
 
 @pytest.fixture(scope="package")
-def client():
-    """Return a client of two workers of one thread each; what is killed is started again."""
+def cluster():
+    """Return a client of two workers; what is killed is started again."""
     with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
-        ) as cluster,
+        LocalCluster(n_workers=2, **OPTIONS) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def client(cluster):
+    """Return the client, with two workers that answer."""
+    try:
+        cluster.wait_for_workers(2, timeout=30)
+    except TimeoutError:  # who is killed as it starts is not started again
+        cluster.cluster.scale(0)
+        cluster.cluster.scale(2)
+        cluster.wait_for_workers(2, timeout=60)
+    return cluster
 
 
 @pytest.fixture
@@ -27,6 +39,4 @@ def kill(client):
         for pid in list(client.run(os.getpid).values())[:n]:
             os.kill(pid, signal.SIGKILL)
 
-    client.wait_for_workers(2)
-    yield kill
-    client.wait_for_workers(2)
+    return kill

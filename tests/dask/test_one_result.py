@@ -64,7 +64,7 @@ def test_a_worker_that_is_added_changes_nothing(client):
     def at_the_second_epoch(context):
         if context.task_name == "epoch" and context.task_id == 1:
             client.cluster.scale(3)
-            client.wait_for_workers(3)
+            client.wait_for_workers(3, timeout=60)
         return False
 
     model = small(DaskDNNRegressor, client=client).set_callbacks(Spy(at_the_second_epoch))
