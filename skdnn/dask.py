@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
-from dataclasses import fields
+from dataclasses import fields, replace
 from math import ceil
 from typing import Any, NoReturn, Self
 
@@ -28,6 +28,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
 import skdnn
+from skdnn.columns import Columns
 from skdnn.core.network import Parameters
 from skdnn.door import check_together
 from skdnn.estimators import BaseDNN
@@ -50,7 +51,7 @@ from skdnn.parameters import (
     is_share,
     param,
 )
-from skdnn.shards import TaskInShards, in_partition, read_lot, read_part
+from skdnn.shards import Reader, TaskInShards, in_partition, read_lot
 from skdnn.targets import Numbers
 
 __all__ = ["DaskDNNBinaryClassifier", "DaskDNNClassifier", "DaskDNNRegressor", "resilient"]
@@ -327,22 +328,25 @@ class _DaskDNN(BaseDNN, OnCluster):
         self._check_held_out(X_val)
         model, earlier = self._go_on_from() if self.warm_start else (None, None)
         engine, local = self._engine(), self._unfitted()
-        columns = columns_of(X)
+        reader = Reader(local, columns_of(X))
         if model is not None:
             names = self._feature_names
-            columns = self.n_features_in_ if names is None else list(names)
+            named = self.n_features_in_ if names is None else list(names)
+            reader = Reader(local, named, columns=model.inputs.columns)
+        elif isinstance(X, da.Array) and not np.iterable(self._categorical):
+            reader = replace(reader, columns=Columns([None] * X.shape[1]))
 
-        def read(X: Any, y: Any, w: Any, suffix: str = "") -> Any:
-            reader = dask.delayed(read_part, pure=False)
-            known = dask.delayed(local, traverse=False), suffix, columns
-            given = enumerate(together(X, y, w, suffix))
-            parts = engine.load([reader(known[0], i, *known[1:], *part) for i, part in given])
+        def read(reader: Reader, X: Any, y: Any, w: Any) -> Any:
+            gathered = dask.delayed(tuple, pure=False)
+            given = [gathered(list(part)) for part in together(X, y, w, reader.suffix)]
             watched = WatchedWhole(X, y, w)
-            return read_lot(engine, local, parts, watched, columns, self.n_shards, suffix)
+            return read_lot(engine, reader, engine.load(given), watched, self.n_shards)
 
         with np.errstate(all="ignore"):
-            lot = read(X, y, sample_weight)
-            given = None if X_val is None else read(X_val, y_val, sample_weight_val, "_val")
+            lot, given = read(reader, X, y, sample_weight), None
+            if X_val is not None:
+                beside = Reader(local, reader.named, "_val", lot.whole.columns)
+                given = read(beside, X_val, y_val, sample_weight_val)
             targets = self._targets(lot.whole, model)
             targets.check(lot.whole.y)
             if given is not None:
@@ -351,6 +355,12 @@ class _DaskDNN(BaseDNN, OnCluster):
                 targets.check_complete(lot.whole.y)
             task = TaskInShards(self, engine, lot, given, targets, model, earlier)
             return self._follow(task, clock)
+
+    @property
+    def _categorical(self) -> Any:
+        """The columns that the user lists as categorical; None if they are told by their types."""
+        listed = self.categorical_features
+        return None if isinstance(listed, str) else listed
 
     def _check_held_out(self, X_val: Any) -> None:
         """Refuse what asks for rows by number, or for two lots of them as one."""

@@ -145,6 +145,7 @@ def read(
     fresh: bool = True,
     beside: Data | None = None,
     declared: bool = False,
+    columns: Columns | None = None,
 ) -> Data:
     """Check rows, their targets and their weights.
 
@@ -162,6 +163,8 @@ def read(
         Rows whose columns it has to have.
     declared : bool
         Whether the levels of a categorical dtype are all that it declares.
+    columns : Columns, optional
+        Which columns hold categories, if that is known: the rows are some of those that are read.
     """
     name = f"X{suffix}"
     given = _opened(estimator, X, name, estimator.categorical_features)
@@ -173,7 +176,9 @@ def read(
     with about(f"y{suffix}"):
         check_consistent_length(given, y)
     w = read_weights(sample_weight, given, f"sample_weight{suffix}")
-    if beside is not None:
+    if columns is not None:
+        fresh = True
+    elif beside is not None:
         columns = beside.columns
     elif fresh:
         columns = learn_columns(given, name, estimator.categorical_features, w, declared)

@@ -303,16 +303,29 @@ def learn_category(x: Array, n_levels: int, w: Array | None, Y: Array | None) ->
         The targets in the network's coordinates, or None if they may not be told.
     """
     index = numbers_of_levels(x, n_levels)
-    counts = np.bincount(index, w, n_levels + 2)
+    counts = count_levels(x, n_levels, w)
     if Y is not None and np.count_nonzero(counts) > MOST_HOT and Y.shape[1] <= MOST_MEANS:
         means = _shrunk_means(index, w, Y, len(counts))
         crossed = _crossed(index, w, Y, len(counts))
         center = np.average(crossed, axis=0, weights=w)
         scale = np.sqrt(np.average((crossed - center) ** 2, axis=0, weights=w))
         return Category(None, means, center, np.where(scale > 0, scale, 1.0))
+    return category_of(counts, 0.0 if Y is None else RARE)
+
+
+def count_levels(x: Array, n_levels: int, w: Array | None) -> Array:
+    """Return the weights of the levels of a category, of what is missing and of the unknown."""
+    return np.bincount(numbers_of_levels(x, n_levels), w, n_levels + 2).astype(np.float64)
+
+
+def category_of(counts: Array, rare: float = RARE) -> Category:
+    """Return a category of a column for each level, by the weights of its levels.
+
+    Those up to a share of all rows have none, and there are at most 256.
+    """
     frequent = np.argsort(-counts[:-1], kind="stable")[:MOST_PLACES]
-    kept = np.sort(frequent[counts[frequent] > (RARE * counts.sum() if Y is not None else -1.0)])
-    places = np.full(n_levels + 2, -1)
+    kept = np.sort(frequent[counts[frequent] > (rare * counts.sum() if rare else -1.0)])
+    places = np.full(len(counts), -1)
     places[kept] = np.arange(len(kept))
     return Category(places)
 

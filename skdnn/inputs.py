@@ -606,6 +606,8 @@ class Summary:
         Some of these rows, for what sums do not tell.
     sample_weight : ndarray of shape (n_sampled,) or None
         Their weights.
+    present : ndarray of shape (n_features,) or None
+        The weight of the rows where a column is not missing; None for all of it everywhere.
     """
 
     weight: float
@@ -615,6 +617,7 @@ class Summary:
     deviation: Array
     sample: Any = None
     sample_weight: Array | None = None
+    present: Array | None = None
 
     @classmethod
     def of(
@@ -627,14 +630,18 @@ class Summary:
         n = X.shape[0]
         ones = np.ones(n) if w is None else w
         weight = float(ones.sum(dtype=np.float64)) * unit
+        absent, present = _missing(X), None
+        if absent is not None:
+            present = unit * (~absent).T.astype(np.float64) @ ones
+        low, high, mean, deviation = _described(X, w)
+        whole = cls(weight, low, high, mean, deviation, present=present)
         if not n_sampled:
-            return cls(weight, *_described(X, w))
+            return whole
         counted = np.flatnonzero(ones)
         if len(counted) > n_sampled:
             rng = np.random.default_rng(seed)
             counted = np.sort(rng.choice(counted, n_sampled, replace=False))
-        low, high, mean, deviation = _described(X, w)
-        return cls(weight, low, high, mean, deviation, X[counted], ones[counted])
+        return replace(whole, sample=X[counted], sample_weight=ones[counted])
 
     @classmethod
     def merged(cls, parts: Sequence[Self]) -> Self:
@@ -645,7 +652,7 @@ class Summary:
         LeVeque, 1983, "Algorithms for computing the sample variance").
         """
         weight = sum(part.weight for part in parts)
-        weights = [part.weight * ~part.empty for part in parts]
+        weights = [part.there for part in parts]
         shares = [of / positive(np.sum(weights, axis=0)) for of in weights]
         first = parts[0].mean
         mean = first + sum(p * (part.mean - first) for p, part in zip(shares, parts, strict=True))
@@ -659,13 +666,21 @@ class Summary:
         )
         low = np.min([part.low for part in parts], axis=0)
         high = np.max([part.high for part in parts], axis=0)
-        whole = cls(weight, low, high, mean, unit * np.sqrt(square))
+        present = None
+        if any(part.present is not None for part in parts):
+            present = np.sum(weights, axis=0)
+        whole = cls(weight, low, high, mean, unit * np.sqrt(square), present=present)
         samples = [part.sample for part in parts]
         if any(sample is None for sample in samples):
             return whole
         sample = vstack(samples, "csr") if issparse(samples[0]) else np.concatenate(samples)
         of_sample = np.concatenate([cast(Array, part.sample_weight) for part in parts])
         return replace(whole, sample=sample, sample_weight=of_sample)
+
+    @property
+    def there(self) -> Array:
+        """The weight of the rows where each column is not missing."""
+        return self.weight * ~self.empty if self.present is None else self.present
 
     @property
     def constant(self) -> NDArray[np.bool_]:
@@ -682,20 +697,30 @@ class Summary:
         center = np.where(self.constant & ~self.empty, self.low, self.mean)
         return center, positive(np.where(self.constant, 0.0, self.deviation))
 
-    def inputs(self, method: str | None, dtype: Any) -> Inputs:
-        """Return what `fit_inputs` does of all rows: by moments, or quartiles of the sample."""
-        inputs = Inputs(dtype, Columns([None] * len(self.low)), method=method)
-        if method is None:
-            return inputs
-        statistics, _, has_ramps = SCALERS[method]
-        of = self.sample, self.sample_weight
-        found = self.moments() if statistics is moments else statistics(*of)
-        ramps = learn_ramps(*of) if has_ramps else Ramps([])
-        return replace(inputs, ramps=ramps)._settled(*found, self)
+    def inputs(self, inputs: Inputs) -> Inputs:
+        """Return what `fit_inputs` does of all rows, of which other columns are learnt already.
+
+        By moments, and what sums do not tell, quartiles and knots of ramps, by the sample.
+        """
+        if inputs.method is None:
+            fill = self.mean.astype(inputs.dtype)
+            scale = np.where(self.empty, np.inf, 1.0).astype(inputs.dtype)
+            center = np.zeros_like(scale) if self.empty.any() else None
+            return replace(
+                inputs, fill=fill, center=center, scale=None if center is None else scale
+            )
+        statistics, _, has_ramps = SCALERS[inputs.method]
+        if statistics is moments:
+            found: Any = self.moments()
+        else:
+            w = self.sample_weight
+            found = _statistics(self.sample, w, _missing(self.sample), statistics)
+        ramps = learn_ramps(self.sample, self.sample_weight) if has_ramps else Ramps([])
+        return replace(inputs, ramps=ramps)._settled(found[0], found[1], self)
 
     def plain(self) -> dict[str, Any]:
         """Return all but the sample, as numbers and arrays."""
-        names = ("weight", "low", "high", "mean", "deviation")
+        names = ("weight", "low", "high", "mean", "deviation", "present")
         return {name: getattr(self, name) for name in names}
 
 
@@ -808,6 +833,11 @@ SCALERS = {
     "piecewise": Scaler(moments, clips=True, ramps=True),
 }
 """By the value of `scale_inputs`."""
+
+
+def needs_sample(method: str | None) -> bool:
+    """Whether coordinates are learnt from what sums do not tell."""
+    return method is not None and SCALERS[method][::2] != (moments, False)
 
 
 def narrowed(X: Any, dtype: Any) -> Any:

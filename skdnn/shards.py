@@ -15,17 +15,19 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import vstack
+from scipy.sparse import issparse, vstack
 
+from skdnn.columns import Columns, is_frame, learn_columns
 from skdnn.core.activations import Array
 from skdnn.door import Data, power_of_two, read
+from skdnn.encodings import category_of, count_levels
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import aligned
 from skdnn.fit.shards import Engine, Net, ProblemInShards, Shard, loss_of_mean, size_of, total
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Watched
-from skdnn.inputs import Summary
+from skdnn.inputs import Inputs, Summary, needs_sample
 from skdnn.model import Model
 from skdnn.parameters import activation_names, hidden_sizes
 from skdnn.targets import Targets, Weigh
@@ -80,11 +82,17 @@ class Told:
         Of y, where it has numbers.
     weights : ndarray or None
         The weights of the labels, where it has labels.
+    gaps : ndarray of bool
+        The columns of numbers where some are missing.
+    levels : list of ndarray
+        The weights of the levels of every column of categories.
     """
 
     columns: Summary
     numbers: Summary | None
     weights: Array | None
+    gaps: NDArray[np.bool_]
+    levels: list[Array]
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,8 @@ class Whole(Data):
     the smallest and the largest numbers.
     """
 
-    summary: Any = None  # that of X
-    numbers: Any = None  # that of y
+    told: Any = None  # what X says of all rows
+    numbers: Any = None  # the Summary of y
 
 
 @dataclass(frozen=True)
@@ -134,39 +142,73 @@ def in_partition(i: int) -> Iterator[None]:
         raise
 
 
-def read_part(
-    est: Any, i: int, suffix: str, columns: list[Any] | int, X: Any, y: Any, w: Any
-) -> Part | None:
-    """Check the rows of a partition; None if there are none.
+@dataclass(frozen=True)
+class Reader:
+    """How partitions are read.
 
-    Parameters
+    Attributes
     ----------
     est : estimator
         Whose fit it is.
-    i : int
-        The partition's number.
+    named : list or int
+        The names that X has to have, or the number of its columns.
     suffix : str
         What is added to the names in messages.
-    columns : list or int
-        The names that X has to have, or their number.
-    X, y, w : object
-        Parts of what the user gave.
+    columns : Columns or None
+        Which columns hold categories, once all partitions have been asked.
     """
-    with in_partition(i):
-        found = list(X.columns) if isinstance(columns, list) else X.shape[1]
-        if found != columns:
+
+    est: Any
+    named: list[Any] | int
+    suffix: str = ""
+    columns: Columns | None = None
+
+    def check(self, X: Any) -> None:
+        """Refuse other columns than those of X as a whole."""
+        found = list(X.columns) if isinstance(self.named, list) else X.shape[1]
+        if found != self.named:
             raise ValueError(
-                f"X{suffix} must have the columns that it has as a whole, {columns}; it has"
-                f" {found}."
+                f"X{self.suffix} must have the columns that it has as a whole, {self.named}; it"
+                f" has {found}."
             )
+
+
+def levels_of(given: tuple[Any, Any, Any], i: int, reader: Reader) -> list[Any] | None:
+    """Return the levels of every column of a partition, None for numbers; None of no rows.
+
+    Of a column that is missing in all rows it is an empty list.
+    """
+    X, _, w = given
+    with in_partition(i):
+        reader.check(X)
+        if not X.shape[0]:
+            return None
+        w = None if w is None else np.asarray(w)
+        est, name = reader.est, f"X{reader.suffix}"
+        levels = learn_columns(X, name, est.categorical_features, w).levels
+        if _holds_objects(X):
+            nothing = X.isna().all().to_numpy()
+            levels = [[] if none else of for of, none in zip(levels, nothing, strict=True)]
+    return levels
+
+
+def _holds_objects(X: Any) -> bool:
+    return is_frame(X) and any(getattr(dtype, "kind", "O") not in "biufc" for dtype in X.dtypes)
+
+
+def read_part(given: tuple[Any, Any, Any], i: int, reader: Reader) -> Part | None:
+    """Check the rows of a partition, X, y and weights; None if there are none."""
+    (X, y, w), est, suffix = given, reader.est, reader.suffix
+    with in_partition(i):
+        reader.check(X)
         if not X.shape[0] and not len(y):
             return None
         # A partition may be all of weight 0, which a whole may not.
         nothing = w is not None and len(w) == X.shape[0] and not np.any(np.asarray(w) != 0)
         X, y, w = aligned(X), aligned(y), None if nothing else aligned(w)
-        data = read(est, X, y, w, suffix)
+        data = read(est, X, y, w, suffix, columns=reader.columns)
         weights = np.zeros(len(data.y)) if nothing else data.sample_weight
-        return Part(data.X, data.y, weights, data.names, data.X)
+        return Part(data.X, data.y, weights, data.names, data.X, columns=data.columns)
 
 
 def head_of(part: Part | None, labelled: bool) -> Head:
@@ -188,7 +230,7 @@ def joined(pieces: list[tuple[Part, int, int]], dtype: Any, weight_unit: float |
     w = None
     if weight_unit is not None:
         w = _stacked([cast(Array, part.sample_weight)[i:j] for part, i, j in pieces])
-    return Part(X, y, w, None, X, weight_unit)
+    return Part(X, y, w, None, X, weight_unit, pieces[0][0].columns)
 
 
 def _stacked(arrays: list[Any]) -> Any:
@@ -203,13 +245,21 @@ def tell(part: Part, number: int, n_sampled: int, distinct: Any) -> Told | None:
     w = part.w
     if w is not None and not w.any():
         return None
-    columns = Summary.of(part.X, w, n_sampled, number, part.unit)
+    x, of = part.X, part.columns
+    levels = []
+    for j in of.categorical:
+        levels.append(count_levels(x[:, j], len(of.levels[j] or []), w))
+    x = x[:, of.numeric] if levels else x
+    counted = x if w is None or not w.all() else x[w > 0]
+    gaps = np.zeros(x.shape[1], bool) if issparse(x) else np.isnan(counted).any(axis=0)
+    columns = Summary.of(x, w, n_sampled, number, part.unit)
     if distinct is None:
-        return Told(columns, Summary.of(part.y.reshape(len(part.y), -1), w, unit=part.unit), None)
+        numbers = Summary.of(part.y.reshape(len(part.y), -1), w, unit=part.unit)
+        return Told(columns, numbers, None, gaps, levels)
     values, inverse = np.unique(part.y, axis=0, return_inverse=True)
     weights = np.zeros(len(distinct))
     weights[_places(values, distinct)] = np.bincount(inverse.ravel(), w)
-    return Told(columns, None, weights)
+    return Told(columns, None, weights, gaps, levels)
 
 
 def _places(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.intp]:
@@ -267,32 +317,32 @@ def cuts(sizes: list[int], n_shards: int | None) -> list[list[tuple[int, int, in
 
 def read_lot(
     engine: Engine,
-    est: Any,
-    parts: list[Any],
+    reader: Reader,
+    given: list[Any],
     watched: Watched,
-    columns: list[Any] | int,
     n_shards: int | None,
-    suffix: str = "",
 ) -> Lot:
-    """Learn from checked partitions what all of them have to agree on, and cut them in shards.
+    """Check partitions, learn from them what they have to agree on, and cut them in shards.
 
     Parameters
     ----------
     engine : Engine
         Where they are.
-    est : estimator
-        Whose fit it is.
-    parts : list
-        A handle of what `read_part` returned for each partition.
+    reader : Reader
+        How.
+    given : list
+        A handle of the X, y and weights of each partition; they are let go.
     watched : Watched
         What callbacks are told of them.
-    columns : list or int
-        The names or the number of the columns of X.
     n_shards : int or None
         As the estimators' parameter.
-    suffix : str
-        What is added to the names in messages.
     """
+    est, suffix, n_parts = reader.est, reader.suffix, list(range(len(given)))
+    if reader.columns is None:
+        asked = engine.map(levels_of, given, n_parts, [reader] * len(given))
+        reader = replace(reader, columns=_all_levels(engine.gather(asked), reader))
+    parts = engine.map(read_part, given, n_parts, [reader] * len(given))
+    given.clear()
     labelled = hasattr(est, "label_smoothing")
     heads = engine.gather(engine.map(head_of, parts, [labelled] * len(parts)))
     dtype, unit, distinct = _agreed(heads, labelled, watched.w is not None, suffix)
@@ -301,16 +351,42 @@ def read_lot(
     shards = engine.map(joined, lots, [dtype] * len(lots), [unit] * len(lots))
     first = next(head for head in heads if head.n)
     n, sampled = sum(head.n for head in heads), 0
-    if est.scale_inputs == "robust":
+    if needs_sample(est.scale_inputs):
         sampled = SAMPLED // (8 * first.X.shape[1])
     shares = [-(-sampled * sum(b - a for _, a, b in piece) // n) for piece in pieces]
     numbers = list(range(len(shards)))
     told = engine.gather(engine.map(tell, shards, numbers, shares, [distinct] * len(shards)))
     shards = [shard for shard, one in zip(shards, told, strict=True) if one is not None]
-    names = np.array(columns, object) if isinstance(columns, list) else None
+    names = np.array(reader.named, object) if isinstance(reader.named, list) else None
     X = first.X.astype(dtype)
     whole = _whole([one for one in told if one is not None], X, first.y, distinct, names)
+    assert reader.columns is not None
+    whole = replace(whole, columns=reader.columns)
     return Lot(shards, whole, watched, unit or 1.0)
+
+
+def _all_levels(each: list[list[Any] | None], reader: Reader) -> Columns:
+    """Return the levels of all partitions, or refuse columns that are not of one kind."""
+    known = {i: levels for i, levels in enumerate(each) if levels is not None}
+    if not known:
+        return Columns([None] * (reader.named if isinstance(reader.named, int) else 0))
+    columns: list[list[Any] | None] = []
+    for j in range(len(next(iter(known.values())))):
+        of = {i: levels[j] for i, levels in known.items()}
+        if all(levels is None or not levels for levels in of.values()):
+            columns.append(None)
+            continue
+        kinds = {i: {type(one) for one in levels or []} for i, levels in of.items()}
+        kind = next(kind for kind in kinds.values() if kind)
+        for i, levels in of.items():
+            if levels is None or (kinds[i] and kinds[i] != kind):
+                label = reader.named[j] if isinstance(reader.named, list) else j
+                raise ValueError(
+                    f"In partition {i}: column {label!r} of X{reader.suffix} must hold categories"
+                    " of one type, or numbers, in all partitions."
+                )
+        columns.append(sorted(set().union(*(levels or [] for levels in of.values()))))
+    return Columns(columns)
 
 
 def _agreed(
@@ -338,13 +414,33 @@ def _agreed(
 
 def _whole(told: list[Told], X: Any, y: NDArray[Any], distinct: Any, names: Any) -> Whole:
     """Return what is known of all rows, of which there are none in X and y."""
-    columns = Summary.merged([one.columns for one in told])
+    gaps: Any = sum(one.gaps.astype(int) for one in told)
+    merged = Told(
+        Summary.merged([one.columns for one in told]),
+        None,
+        None,
+        gaps > 0,
+        [cast(Array, sum(of)) for of in zip(*(one.levels for one in told), strict=True)],
+    )
     if distinct is not None:
         weights = sum(cast(Array, one.weights) for one in told)
-        return Whole(X, distinct, cast(Array, weights), names, X, summary=columns)
+        return Whole(X, distinct, cast(Array, weights), names, X, told=merged)
     numbers = Summary.merged([cast(Summary, one.numbers) for one in told])
     ends = np.stack([numbers.low, numbers.high]).reshape(2, *y.shape[1:])
-    return Whole(X, ends, None, names, X, summary=columns, numbers=numbers)
+    return Whole(X, ends, None, names, X, told=merged, numbers=numbers)
+
+
+def coordinates(whole: Whole, method: str | None) -> Inputs:
+    """Return what `fit_inputs` does of all rows; categories have a column for each level."""
+    told: Told = whole.told
+    inputs = Inputs(
+        whole.X.dtype,
+        whole.columns,
+        method=method,
+        gaps=np.flatnonzero(told.gaps & ~told.columns.empty).tolist(),
+        categories=[category_of(counts) for counts in told.levels],
+    )
+    return told.columns.inputs(inputs)
 
 
 class TaskInShards:
@@ -395,7 +491,7 @@ class TaskInShards:
         self.engine, self.given, self.targets, self.earlier = engine, given, targets, earlier
         self.watched, dtype = lot.watched, data.X.dtype if model is None else model.inputs.dtype
         if model is None:
-            self.inputs = data.summary.inputs(est.scale_inputs, dtype)
+            self.inputs = coordinates(data, est.scale_inputs)
         else:
             self.inputs = model.inputs
         sizes = (self.inputs.width, *hidden_sizes(est), targets.n_outputs)

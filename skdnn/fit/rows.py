@@ -87,7 +87,7 @@ class Rows:
     def __reduce__(self) -> tuple[Any, ...]:
         # X is a view of X1, which a pickle would make a copy of.
         X = self.X if self.X1 is None else None
-        about = self.table, self.X1, self.origin, self.w_unit, self.prepare
+        about = self.table, self.X1, self.origin, self.w_unit, self.prepare, self.expansion
         return _restored, (X, self.Y, self.w, *about)
 
     @property

@@ -134,6 +134,59 @@ def test_float32_stays_float32():
     assert model.predict(cut(X.astype(np.float32))).compute().dtype == np.float32
 
 
+# Categories and missing values
+
+
+TABLE = FRAME.assign(
+    colour=np.where(np.arange(N) < 100, "red", np.resize(["blue", "green", None], N)),
+    flag=np.resize([True, False, False], N),
+    b=np.where(np.arange(N) % 7 == 0, np.nan, FRAME["b"]),
+    c=np.where(np.arange(N) < 30, np.nan, FRAME["c"]),
+)
+
+
+def partitioned(frame, n=4):
+    return dd.from_pandas(frame, npartitions=n)
+
+
+@pytest.mark.parametrize("scaling", ["clipped", "robust", "piecewise", None])
+def test_a_table_is_read_as_in_memory(scaling):
+    y = pd.Series(NUMBERS + 2.0 * TABLE["flag"])
+    params = {"solver": "lbfgs", "max_iter": 3, "scale_inputs": scaling}
+    model = small(DaskDNNRegressor, **params).fit(partitioned(TABLE), partitioned(y))
+    memory = small(DaskDNNRegressor, **params).to_local().fit(TABLE, y)
+    assert model.input_names_ == memory.input_names_
+    assert model.categories_ == memory.categories_
+    np.testing.assert_allclose(model.loss_curve_, memory.loss_curve_, rtol=1e-9)
+    predicted = model.predict(partitioned(TABLE, 3)).compute()
+    np.testing.assert_allclose(predicted, model.to_local().predict(TABLE), rtol=1e-9)
+
+
+def test_a_partition_without_a_value_is_read_as_the_others():
+    frame = TABLE.assign(colour=TABLE["colour"].where(np.arange(N) >= N // 4))
+    model = small(DaskDNNRegressor).fit(partitioned(frame), partitioned(pd.Series(NUMBERS)))
+    assert model.categories_[3] == ["blue", "green"]
+
+
+def test_levels_beyond_the_most_frequent_have_no_column():
+    frame = FRAME.assign(town=[f"t{i % 400}" for i in range(N)])
+    model = small(DaskDNNRegressor).fit(partitioned(frame), partitioned(pd.Series(NUMBERS)))
+    assert sum(name.startswith("town=") for name in model.input_names_) == 256
+
+
+def test_a_column_of_categories_in_one_partition_only_is_refused():
+    parts = [FRAME[: N // 2], FRAME[N // 2 :].assign(b="text")]
+    frame = dd.from_delayed([dask.delayed(p) for p in parts], meta=FRAME[:0], verify_meta=False)
+    with pytest.raises(ValueError, match="In partition 0: column 'b' of X must hold categories"):
+        small(DaskDNNRegressor).fit(frame, partitioned(pd.Series(NUMBERS), 2))
+
+
+def test_listed_columns_of_an_array_are_categories():
+    rows = np.column_stack([X, np.resize([3.0, 5.0, 8.0, np.nan], N)])
+    model = small(DaskDNNRegressor, categorical_features=[3]).fit(cut(rows), cut(NUMBERS))
+    assert model.categories_[3] == [3.0, 5.0, 8.0]
+
+
 # The recipe
 
 
@@ -214,9 +267,9 @@ def test_a_fitted_one_is_pickled():
 # Refusals
 
 
-def nan_in_the_third(array):
+def unfit_in_the_third(array, value=np.nan):
     array = array.astype(float).copy()
-    array[N * 5 // 8] = np.nan
+    array[N * 5 // 8] = value
     return cut(array)
 
 
@@ -225,16 +278,10 @@ def other_columns():
     return dd.from_delayed([dask.delayed(p) for p in parts], meta=FRAME[:0], verify_meta=False)
 
 
-def two_halves(*values):
-    series = [pd.Series([value] * (N // 2), dtype=object) for value in values]
-    meta = pd.Series([], dtype=object)
-    return dd.from_delayed([dask.delayed(s) for s in series], meta=meta, verify_meta=False)
-
-
 HALVES = dd.from_pandas(FRAME, npartitions=2)
 REFUSED = {
-    "NaN in X": (nan_in_the_third(X), cut(NUMBERS), "In partition 2: .*NaN"),
-    "NaN in y": (cut(X), nan_in_the_third(NUMBERS), "In partition 2: .*y contains NaN"),
+    "infinity in X": (unfit_in_the_third(X, np.inf), cut(NUMBERS), "In partition 2: .*infinity"),
+    "NaN in y": (cut(X), unfit_in_the_third(NUMBERS), "In partition 2: .*y contains NaN"),
     "other columns": (
         other_columns(),
         dd.from_pandas(pd.Series(NUMBERS), npartitions=2),
@@ -259,8 +306,10 @@ def test_what_is_unfit_is_refused_by_partition(rows, y, message):
 
 
 def test_labels_of_two_kinds_are_refused_by_partition():
+    halves = [np.repeat(["a", "b"], N // 4), np.repeat([0, 1], N // 4)]
+    y = da.concatenate([da.from_delayed(dask.delayed(h), (N // 2,), object) for h in halves])
     with pytest.raises(ValueError, match=r"In partition 1: y must be of one form .* numbers"):
-        small(DaskDNNClassifier).fit(HALVES, two_halves("a", 1))
+        small(DaskDNNClassifier).fit(cut(X, 2), y)
 
 
 def test_three_classes_are_too_many_for_two():
@@ -306,5 +355,5 @@ def test_a_failed_fit_leaves_what_was_there():
     model = fitted()
     before = found(model)
     with pytest.raises(ValueError, match="partition"):
-        model.fit(nan_in_the_third(X), cut(NUMBERS))
+        model.fit(cut(X), unfit_in_the_third(NUMBERS))
     assert found(model) == before
