@@ -205,7 +205,8 @@ class Column:
     """
 
     def __init__(self, given: Any, label: str) -> None:
-        self.given, self.label = given, label
+        self.given: Any = given
+        self.label: str = label
 
     @property
     def kind(self) -> str:

@@ -390,8 +390,10 @@ class Expansion:
     """
 
     def __init__(self, direct: int, ramps: Ramps, n_places: int) -> None:
-        self.direct, self.n_places = direct, n_places
-        self.n_ramps, self.n_positions = sum(ramps.bins), len(ramps.bins)
+        self.direct: int = direct
+        self.n_places: int = n_places
+        self.n_ramps: int = sum(ramps.bins)
+        self.n_positions: int = len(ramps.bins)
         self._of_type = {
             np.dtype(dtype): [of.astype(dtype) for of in self._written(ramps)]
             for dtype in (np.float32, np.float64)

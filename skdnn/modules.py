@@ -44,7 +44,8 @@ class Encoding(nn.Module):
     def __init__(self, inputs: Inputs) -> None:
         super().__init__()
         self.clips: bool = inputs.clips
-        self.numeric, self.gaps = inputs.columns.numeric, list(inputs.gaps)
+        self.numeric: list[int] = inputs.columns.numeric
+        self.gaps: list[int] = list(inputs.gaps)
         self.is_plain: bool = inputs.expansion is None and not self.gaps and not inputs.categories
         keep(self, center=inputs.center, scale=inputs.scale, fill=inputs.fill)
         self.ramps: Any = RampsOf(inputs.ramps) if inputs.ramps.columns else None

@@ -18,7 +18,7 @@ class Clock:
     """
 
     def __init__(self, seconds: float | None = None) -> None:
-        self.end = math.inf if seconds is None else time.monotonic() + (1.0 - KEPT) * seconds
+        self.end: float = math.inf if seconds is None else time.monotonic() + (1.0 - KEPT) * seconds
 
     @property
     def is_limited(self) -> bool:
