@@ -2,9 +2,9 @@
 Several networks know when they do not know
 ===========================================
 
-``n_estimators=10`` averages ten networks, each with first weights and held-out rows of its own. On
-digits like those they learnt they agree. A digit that is turned is none of these, and they begin to
-differ: the spread of their answers says what the mean cannot.
+``n_estimators=10`` averages ten networks, each with first weights of its own. On digits like those
+they learnt they agree. A digit that is turned is none of these, and they begin to differ: the
+spread of their answers says what the mean cannot.
 """
 
 import matplotlib.pyplot as plt

@@ -144,27 +144,31 @@ class ProblemInMemory(Problem):
 # ------------------------------------------------------------------ the recipe, on one page
 
 
-def fit_network(recipe: Recipe, problem: Problem, run: Run) -> Found:
-    """Hold out rows, search on the others, refit on all, and calibrate."""
-    training, judge = problem.hold_out(recipe, run.seed)
+def fit_network(recipe: Recipe, problem: Problem, run: Run, first: Found | None = None) -> Found:
+    """Hold out rows, search on the others, refit on all, and calibrate.
 
-    search, most = recipe.find(problem, training, judge, run)
-    found = Found(search, training)
-
-    if recipe.calibrate and judge is not None and np.isfinite(search.final().theta).all():
-        with found.interruptible("its calibration"):
-            found.factor = judge.factor(search.final())
-
-    stretch = recipe.stretch_after(search, most, run)
-    if stretch:
+    Where another network was refitted `first`, its search serves this one too.
+    """
+    if first is None or first.search is None:
+        training, judge = problem.hold_out(recipe, run.seed)
+        search, most = recipe.find(problem, training, judge, run)
+        found = Found(search, training, most=most)
+        if recipe.calibrate and judge is not None and np.isfinite(search.final().theta).all():
+            with found.interruptible("its calibration"):
+                found.factor = judge.factor(search.final())
+        stretch = recipe.stretch_after(search, most, run)
         judge = None  # its rows are trained on
+    else:
+        search, most, stretch, found = first.search, first.most, first.stretch, replace(first)
+
+    if stretch:
         refit = run.enter(recipe.start(problem, run.seed), "refit epoch", None, search)
         plan = recipe.again.repeating(search, most, stretch, run.clock.after(1.0))
-        recipe.train(refit, problem, None, plan, judge, run)
+        recipe.train(refit, problem, None, plan, None, run)
         if not refit.end:
             for name in OF_SEARCH:
                 setattr(refit.curves, name, getattr(search.curves, name))
-            found = Found(refit, None, search, found.factor, stretch)
+            found = Found(refit, None, search, found.factor, stretch, most=most)
         else:
             found.broken_off = refit.end
 
@@ -191,40 +195,57 @@ def fit_networks(recipe: Recipe, problem: Problem, runs: list[Run], n_jobs: Any)
 
 def _one_by_one(recipe: Recipe, problem: Problem, runs: list[Run]) -> list[Found]:
     found: list[Found] = []
-    longest = 0.0
+    takes = 0.0
     for run in runs:
         begin = time.monotonic()
-        if longest > run.clock.left:
+        if takes > run.clock.left:
             break
         run.begin()
-        one = fit_network(recipe, problem, run)
+        one = fit_network(recipe, problem, run, found[0] if found else None)
         ends = run.end(one)
-        if found and one.is_cut:
+        if not _counts(one, found):
             break
         found.append(one)
         if ends or one.end is End.INTERRUPTED:
             break
-        longest = max(longest, time.monotonic() - begin)
+        takes = time.monotonic() - begin
     return found
 
 
 def _at_once(recipe: Recipe, problem: Problem, runs: list[Run], jobs: int) -> list[Found]:
     found: list[Found] = []
-    longest, size = 0.0, jobs if runs[0].clock.is_limited else len(runs)
-    for group in (runs[i : i + size] for i in range(0, len(runs), size)):
+    takes, size = 0.0, jobs if runs[0].clock.is_limited else len(runs)
+    if recipe.refit:  # its search serves all
         begin = time.monotonic()
-        if longest > group[0].clock.left:
+        found, runs = [fit_network(recipe, problem, runs[0])], runs[1:]
+        takes = time.monotonic() - begin
+        if found[0].end is End.INTERRUPTED:
+            return found
+    for group in (runs[i : i + size] for i in range(0, len(runs), size)):
+        begin, first = time.monotonic(), found[0] if recipe.refit else None
+        if takes > group[0].clock.left:
             break
-        calls = (delayed(fit_network)(recipe, problem, run) for run in group)
+        calls = (delayed(fit_network)(recipe, problem, run, first) for run in group)
         try:
             for one in Parallel(jobs, return_as="generator")(calls):
-                found.append(one)
+                if _counts(one, found):
+                    found.append(one)
         except KeyboardInterrupt:
             if not found:
                 raise
             break
-        longest = max(longest, time.monotonic() - begin)
-    return [one for one in found if not one.is_cut] or found[:1]
+        takes = time.monotonic() - begin
+    return found
+
+
+def _counts(one: Found, found: list[Found]) -> bool:
+    """Return whether a network is one to keep: the first, or one that was not cut short.
+
+    One that was to be refitted by the search of the first has none of its own to fall back on.
+    """
+    if not found:
+        return True
+    return not one.is_cut and not (one.broken_off and one.search is not None)
 
 
 # ------------------------------------------------------------------------ what it consists of

@@ -188,6 +188,8 @@ class Found:
         How many times as long the refit was than up to the best epoch; 0 without one.
     broken_off : End
         Why a refit that followed was not taken.
+    most : int
+        Of how many epochs the search was.
     """
 
     state: State
@@ -197,6 +199,7 @@ class Found:
     stretch: float = 0.0
     intercepts: Array | None = None
     broken_off: End = End.NOT
+    most: int = 0
 
     @property
     def end(self) -> End:

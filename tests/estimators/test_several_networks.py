@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import warnings
 
 import joblib
 import numpy as np
@@ -77,11 +78,49 @@ def test_networks_differ(name):
 @NAME
 @pytest.mark.parametrize("kind", ["plain", "defaults"])
 def test_a_clone_of_one_network_fits_it_again(name, kind):
-    model = KINDS[kind](name, n_estimators=3).fit(*many(name))
+    model = KINDS[kind](name, n_estimators=3, refit=False).fit(*many(name))
     assert len({member.random_state for member in model.estimators_}) == 3
     for member in model.estimators_:
         again = clone(member).fit(*many(name))
         assert np.array_equal(weights_of(again), weights_of(member))
+
+
+@NAME
+def test_networks_are_refitted_for_as_long_as_the_search_of_the_first_says(name):
+    model = default(name, n_estimators=3).fit(*many(name))
+    first, *others = model.estimators_
+    assert np.array_equal(weights_of(clone(first).fit(*many(name))), weights_of(first))
+    for other in others:
+        assert other.validation_loss_curve_ == first.validation_loss_curve_
+        assert other.n_iter_ == first.n_iter_ and other.loss_curve_ != first.loss_curve_
+        assert not np.allclose(weights_of(other), weights_of(first))
+
+
+def refit_number(k, what):
+    """Return what to do in the epochs of the k-th refit."""
+    begun = []
+
+    def answer(context):
+        if context.task_name == "network":
+            begun.append(context.task_id)
+        return context.task_name == "refit epoch" and len(begun) == k and what()
+
+    return answer
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("what", [interrupt, lambda: True])
+def test_a_network_that_was_not_refitted_to_the_end_is_left_out(what):
+    rows, whole = many("multiclass"), default("multiclass", n_estimators=3)
+    model = default("multiclass", n_estimators=3).set_callbacks(Spy(refit_number(1, what)))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Training was interrupted")
+        model.fit(*rows)
+    (only,), (first, *_) = model.estimators_, whole.fit(*rows).estimators_
+    assert np.array_equal(weights_of(only), weights_of(first))
 
 
 def test_the_loss_is_that_of_the_mean():
