@@ -327,7 +327,8 @@ class Inputs:
             return X, None
         X1 = np.empty((len(X), 1 + self.n_compact), dtype)
         X1[:, 0] = 1.0
-        for part in gen_batches(len(X), max(BLOCK // X[:1].nbytes, 1)):
+        row = X[:1].nbytes + 8 * sum(self.ramps.bins)
+        for part in gen_batches(len(X), max(BLOCK // row, 1)):
             X1[part, 1:] = narrowed(self.compact(X[part]), dtype)
         if crossed is not None:
             X1[:, 1 + self.direct - crossed.shape[1] : 1 + self.direct] = crossed
@@ -776,12 +777,16 @@ def _centred_moments(X: Any, w: Array | None) -> tuple[Array, Array]:
         return mean, np.sqrt(variance)
     n = X.shape[0]
     W, ones = (n, np.ones(n)) if w is None else (w.sum(dtype=np.float64), w.astype(np.float64))
-    mean = (X.T @ ones) / W
+    # A product of float32 and float64, and X - mean of all rows, would be another X.
+    parts = list(gen_batches(n, min(max(STATISTICS // max(X[:1].nbytes, 1), 1), 1024)))
+    if X.dtype == np.float64:
+        mean = (X.T @ ones) / W
+    else:
+        mean = sum((X[part].T @ ones[part] for part in parts), np.zeros(X.shape[1])) / W
 
     def centred(power: int) -> Array:
-        # X - mean of all rows would be another X.
         total = np.zeros(len(mean))
-        for part in gen_batches(n, min(max(STATISTICS // max(X[:1].nbytes, 1), 1), 1024)):
+        for part in parts:
             powers = (X[part] - mean) ** power
             powers[ones[part] == 0] = 0.0  # where 0 times it might be nan
             total += powers.T @ ones[part]

@@ -36,5 +36,5 @@ ActivationName = Literal[
 LossName = Literal[
     "squared_error", "absolute_error", "huber", "quantile", "poisson", "gamma", "tweedie"
 ]
-ScalingName = Literal["standard", "clipped", "robust"]
+ScalingName = Literal["standard", "clipped", "robust", "piecewise"]
 PrecisionName = Literal["auto", "single"]

@@ -575,7 +575,7 @@ class Common:
         :doc:`/tables`.""",
     )
     scale_inputs: ScalingName | None = param(
-        default="clipped",
+        default="piecewise",
         plain=None,
         rule=[None, Names(set(SCALERS))],
         doc="""{'standard', 'clipped', 'robust', 'piecewise'} or None

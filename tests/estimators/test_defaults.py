@@ -223,7 +223,8 @@ def test_a_refit_is_stretched_by_how_late_the_best_epoch_came_where_max_iter_is_
 def test_a_refit_is_not_stretched_where_the_loss_is_flat_at_its_best():
     data, target = load_diabetes(return_X_y=True)
     X, _, y, _ = train_test_split(data, target, test_size=0.2, random_state=0)
-    model = DNNRegressor(hidden_layer_sizes=(30, 15), learning_rate_init=0.01, random_state=0)
+    params = {"scale_inputs": "clipped", "hidden_layer_sizes": (30, 15)}
+    model = DNNRegressor(learning_rate_init=0.01, random_state=0, **params)
     best = model.fit(X, y).best_n_iter_
     assert model.validation_loss_curve_[best - 1] > 0.95 * model.validation_loss_curve_[best // 2]
     assert model.n_iter_ == best > 0.5 * n_epochs(len(y))

@@ -104,19 +104,31 @@ def test_without_shuffling_X_is_not_copied():
 
 
 @pytest.mark.parametrize("Estimator", [DNNRegressor, DNNClassifier])
-@pytest.mark.parametrize("dtype, share", [(np.float64, 1.1), (np.float32, 2.1)])
+@pytest.mark.parametrize(
+    "scaling, dtype, share",
+    [
+        ("clipped", np.float64, 1.1),
+        ("clipped", np.float32, 2.1),
+        ("piecewise", np.float64, 1.3),  # a number and its place among the knots, in float32,
+        ("piecewise", np.float32, 2.5),  # and those of the fifth that is held out
+    ],
+)
 @pytest.mark.parametrize("n, n_features", [(20_000, 100), (300, 6_000), (200, 10)])
 def test_a_default_fit_copies_X_once_and_the_parameters_a_dozen_times(
-    Estimator, dtype, share, n, n_features
+    Estimator, scaling, dtype, share, n, n_features
 ):
     X = np.random.default_rng(0).normal(size=(n, n_features)).astype(dtype)
     y = X[:, 0].copy() if Estimator is DNNRegressor else np.arange(n) % 3
-    sizes = (n_features, 96, 96, 1 if Estimator is DNNRegressor else 3)
+    width = (
+        Estimator(max_iter=1, scale_inputs=scaling).fit(X, y).weights_[0].shape[1]
+    )  # with ramps beside the columns
+    sizes = (width, 96, 96, 1 if Estimator is DNNRegressor else 3)
     itemsize = X.dtype.itemsize
     parameters = itemsize * Parameters.count(sizes)
     one_pass = itemsize * min(n, batch_rows(n)) * 3 * (sum(sizes) + len(sizes))
     blocks = 5 * BLOCK  # to gather in, and to judge many rows at once
-    # The first fit brings modules into memory.
-    Estimator(max_iter=1).fit(X[:100, :5], y[:100])
-    peak = peak_of(lambda: Estimator(max_iter=2, random_state=0).fit(X, y) and None)
+    blocks += itemsize * CHUNK * (width if scaling == "piecewise" else 0)  # with their ramps
+    peak = peak_of(
+        lambda: Estimator(max_iter=2, random_state=0, scale_inputs=scaling).fit(X, y) and None
+    )
     assert peak <= share * X.nbytes + 12 * parameters + one_pass + blocks
