@@ -125,6 +125,8 @@ def about(name: str, called: str = "") -> Iterator[None]:
             message = f"{name}: {message}"
         error.args = (message,)
         raise
+    except OverflowError as error:
+        raise ValueError(f"{name} must hold numbers that fit into float64: {error}.") from None
 
 
 def check_together(X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
@@ -208,6 +210,8 @@ def _opened(estimator: Any, X: Any, name: str, categorical: Any) -> Any:
         elif not issparse(X) and not isinstance(X, np.ndarray):
             listed = isinstance(X, list | tuple) and isinstance(categorical, list | tuple)
             X = np.asarray(X, dtype=object if listed else None)
+        elif isinstance(X, np.ndarray) and not X.dtype.isnative:
+            X = X.astype(X.dtype.newbyteorder("="))
         if len(X.shape) != 2 or 0 in X.shape:
             shown = np.empty(X.shape) if is_frame(X) else X
             check_array(shown, input_name=name, estimator=estimator, dtype=None, **SPARSE)
@@ -258,7 +262,7 @@ def read_targets(estimator: Any, y: Any, name: str, numeric: bool = False) -> ND
             f" {name} is None."
         )
     _refuse_foreign(y, name)
-    rules = {"ensure_2d": False, "dtype": None, "ensure_all_finite": False}
+    rules = {"ensure_2d": False, "dtype": None, "order": "C", "ensure_all_finite": False}
     with about(name), np.errstate(all="ignore"):
         y = y.toarray() if issparse(y) else y
         y = check_array(y, input_name=name, estimator=estimator, **rules)
@@ -283,8 +287,9 @@ def read_weights(sample_weight: Any, X: Any, name: str) -> Array | None:
     if sample_weight is None:
         return None
     _refuse_foreign(sample_weight, name)
-    if not isinstance(sample_weight, Number):
-        _check_numbers(sample_weight, name)
+    if isinstance(sample_weight, Number):  # which scikit-learn does not look at
+        sample_weight = np.full(X.shape[0], sample_weight)
+    _check_numbers(sample_weight, name)
     with about(name, called="sample_weight"):
         w = _check_sample_weight(
             sample_weight,

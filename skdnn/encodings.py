@@ -359,6 +359,7 @@ def _shrunk_means(index: NDArray[np.intp], weights: Array | None, Y: Array, n_le
     analysis of variance: Searle, Casella and McCulloch (1992), "Variance components", 3.6.
     """
     w = np.ones(len(index)) if weights is None else weights.astype(np.float64)
+    w = w * (np.count_nonzero(w) / w.sum())  # mean 1: in any unit as where there are none
     count = np.bincount(index, w, n_levels)
     total = np.stack([np.bincount(index, w * y, n_levels) for y in Y.T], axis=1)
     all_rows, everything = count.sum(), total.sum(axis=0)

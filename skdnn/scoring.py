@@ -67,7 +67,12 @@ def make_score(
     chosen: Any = slice(None) if numbers is None else numbers
     y, w = data.y[chosen], None if data.w is None else data.w[chosen]
     if scoring is None:
-        return lambda parameters, Z: task.targets.score(y, np.ascontiguousarray(Z.T), w)
+
+        def own(parameters: Parameters, Z: Array) -> float:
+            with about("scoring"):  # in the type of X, in which y fits
+                return task.targets.score(y, np.ascontiguousarray(Z.T, task.inputs.dtype), w)
+
+        return own
     scorer = _with_classes(check_scoring(estimator, scoring), task.targets)
     if w is not None and not _takes_weights(scorer):
         raise invalid(estimator, "scoring", "a score that takes sample_weight for weighted rows")

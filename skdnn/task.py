@@ -204,13 +204,17 @@ class Task:
     def rows(self, data: Data, dtype: Any, once: bool = False) -> Rows:
         """Return rows in the network's coordinates and in a type.
 
-        If they are to be read `once` only, X is brought there part by part, when it is read.
+        If they are to be read `once` only, X is brought there part by part, when it is read,
+        unless the rows are told of their categories by the means of others.
         """
         w, unit = self.weights(data)
         absent = absentees(w)
         Y, table = self.targets.encode(_without(absent, data.y), dtype)
         w = None if w is None else w.astype(dtype, copy=False)
-        if once and not issparse(data.X):
+        crossed = None
+        if data is self.data and not issparse(data.X) and data.columns.categorical:
+            crossed = self.inputs.crossed(data.X, data.w, _told(data, self.targets))
+        if once and not issparse(data.X) and crossed is None:
             inputs = self.inputs
             return Rows(
                 data.X,
@@ -221,9 +225,6 @@ class Task:
                 prepare=inputs.compact,
                 expansion=inputs.expansion,
             )
-        crossed = None
-        if data is self.data and not issparse(data.X) and data.columns.categorical:
-            crossed = self.inputs.crossed(data.X, data.w, _told(data, self.targets))
         X, X1 = self.inputs.matrix(data.X, dtype, crossed)
         if len(absent):
             is_theirs = np.may_share_memory(_numbers(X), _numbers(data.X))

@@ -1,0 +1,1 @@
+"""Random search for faults: `python -m tests.hard --minutes N --seed S`."""

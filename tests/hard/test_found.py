@@ -1,0 +1,74 @@
+"""What the search has found, each fault once, in a line or some."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skdnn import DNNRegressor
+from tests.cases import UNCONVERGED
+
+pytestmark = UNCONVERGED
+
+rng = np.random.default_rng(0)
+N = 120
+X = rng.normal(size=(N, 3))
+y = X @ [1.0, -2.0, 0.5]
+FEW = pd.DataFrame({"city": np.array(["Rome", "Oslo", "Bern"])[rng.integers(0, 3, N)]})
+MANY = pd.DataFrame({"film": [f"film {i}" for i in rng.integers(0, 50, N)]})
+
+
+def model(Estimator=DNNRegressor, **params):
+    return Estimator(**{"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0, **params})
+
+
+@pytest.mark.parametrize("scaling", [None, "standard", "clipped", "robust", "piecewise"])
+@pytest.mark.parametrize("w", [None, np.arange(N) % 3.0], ids=["all", "weighted"])
+def test_a_table_may_be_of_categories_alone(scaling, w):
+    fitted = model(scale_inputs=scaling).fit(FEW, y, w)
+    assert np.isfinite(fitted.predict(FEW)).all()
+    assert model(scale_inputs=scaling).partial_fit(FEW, y, w).partial_fit(FEW, y).n_outputs_ == 1
+
+
+def test_targets_by_columns_give_the_bits_of_those_by_rows():
+    Y = np.column_stack([y, 50 * y**2, 1e-3 * y])
+    ours, theirs = (model().fit(X, of).predict(X) for of in (Y, np.asfortranarray(Y)))
+    assert np.array_equal(ours, theirs)
+
+
+def test_float32_of_another_byte_order_stays_float32():
+    ours = model().fit(X.astype("f4"), y).predict(X.astype("f4"))
+    theirs = model().fit(X.astype(">f4"), y).predict(X.astype(">f4"))
+    assert theirs.dtype == np.float32
+    assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("w", [np.inf, np.nan, -1.0, 10**400, 1j], ids=lambda w: f"{w!r:.5}")
+def test_one_weight_for_all_rows_is_looked_at(w):
+    with pytest.raises(ValueError, match="sample_weight"):
+        model().fit(X, y, w)
+
+
+@pytest.mark.parametrize("name", ["X", "y", "sample_weight"])
+def test_an_integer_beyond_float64_is_refused_by_name(name):
+    given = {"X": X, "y": y, "sample_weight": np.ones(N)}
+    given[name] = np.full(given[name].shape, 10**400)
+    with pytest.raises(ValueError, match=rf"{name} must hold numbers that fit into float64"):
+        model().fit(**given)
+
+
+def test_the_loss_is_of_the_rows_as_they_were_trained_on():
+    in_double, in_single = (
+        model(precision=precision, solver="gd", max_iter=1, learning_rate_init=1e-9).fit(MANY, y)
+        for precision in (None, "single")
+    )
+    assert in_single.loss_ == pytest.approx(in_double.loss_, rel=1e-6)
+
+
+def test_weights_of_one_are_none_beside_categories_of_many_levels():
+    ours, theirs = (model().fit(MANY, y, w).predict(MANY) for w in (None, np.ones(N)))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_targets_beyond_float32_are_scored_in_the_type_of_x():
+    ours, theirs = (model(scoring=None).fit(X, y * k).validation_scores_ for k in (1.0, 2.0**200))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
