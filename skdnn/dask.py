@@ -23,7 +23,6 @@ import distributed
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import _fit_context
-from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import _get_feature_names, check_is_fitted
 
@@ -37,7 +36,6 @@ from skdnn.fit.recipe import n_epochs
 from skdnn.fit.rows import aligned
 from skdnn.fit.shards import Here
 from skdnn.fit.watch import Watched
-from skdnn.inputs import Summary
 from skdnn.parameters import (
     COUNT,
     POSITIVE,
@@ -52,7 +50,7 @@ from skdnn.parameters import (
     param,
 )
 from skdnn.shards import Reader, TaskInShards, in_partition, read_lot
-from skdnn.targets import Numbers
+from skdnn.sums import accuracy_of, hits, r2_of, squares
 
 __all__ = ["DaskDNNBinaryClassifier", "DaskDNNClassifier", "DaskDNNRegressor", "resilient"]
 
@@ -570,13 +568,11 @@ class _DaskDNNClassifier(_DaskDNN):
         if not X.shape[0]:
             return None
         with in_partition(i):
-            hits = accuracy_score(y, model.predict(aligned(X)), sample_weight=w, normalize=False)
-            return float(hits), float(len(y) if w is None else np.sum(w))
+            return hits(model, aligned(X), y, w)
 
     @staticmethod
     def _scored(parts: list[Any]) -> float:
-        hits, weights = zip(*parts, strict=True)
-        return sum(hits) / sum(weights)
+        return accuracy_of(parts)
 
 
 @estimator
@@ -608,9 +604,6 @@ class DaskDNNRegressor(_DaskDNN, skdnn.DNNRegressor):
 
     _local = skdnn.DNNRegressor
 
-    def _numbers(self, data: Any, scales: bool) -> Numbers:
-        return Numbers.of(data.numbers, self._loss(), scales)
-
     @staticmethod
     def _sums(model: Any, i: int, X: Any, y: Any, w: Any) -> Any:
         if not X.shape[0]:
@@ -618,21 +611,11 @@ class DaskDNNRegressor(_DaskDNN, skdnn.DNNRegressor):
         with in_partition(i):
             X, y = aligned(X), aligned(np.asarray(y, np.float64))
             w = None if w is None else aligned(np.asarray(w, np.float64))
-            errors = (y - model.predict(X)).reshape(len(y), -1) ** 2
-            if w is not None and not w.any():
-                return None
-            square = np.average(errors, axis=0, weights=w)
-            return Summary.of(y.reshape(len(y), -1), w), square
+            return squares(model, X, y, w)
 
     @staticmethod
     def _scored(parts: list[Any]) -> float:
-        """Return R^2, as scikit-learn has it of constant targets too."""
-        y = Summary.merged([summary for summary, _ in parts])
-        square = sum(summary.weight / y.weight * square for summary, square in parts)
-        variance = np.where(y.low == y.high, 0.0, y.deviation) ** 2
-        worse = np.where(square > 0, 0.0, 1.0)
-        ratios = np.divide(square, variance, out=1.0 - worse, where=variance > 0)
-        return float(np.mean(1.0 - ratios))
+        return r2_of(parts)
 
 
 @estimator

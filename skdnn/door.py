@@ -26,7 +26,7 @@ from sklearn.utils.validation import (
 
 from skdnn.columns import ENCODE_DATES, Columns, check_same_columns, is_frame, learn_columns
 from skdnn.core.activations import Array
-from skdnn.inputs import extremes
+from skdnn.inputs import Summary, extremes
 
 SPARSE: dict[str, Any] = {"accept_sparse": "csr"}
 X_RULES: dict[str, Any] = {
@@ -99,6 +99,11 @@ class Data:
         if self.weight_unit is not None or self.sample_weight is None:
             return self.weight_unit or 1.0
         return power_of_two(self.sample_weight)
+
+    @property
+    def numbers(self) -> Summary:
+        """What is known of a y of numbers."""
+        return Summary.of(self.y.reshape(len(self.y), -1), self.w, unit=self.unit)
 
 
 def power_of_two(w: Array) -> float:

@@ -19,6 +19,17 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
 
+from skdnn.blocks import (
+    Source,
+    TaskInBlocks,
+    by_lots,
+    comes_in_blocks,
+    is_large,
+    learn,
+    loaded,
+    parts_of,
+    source_of,
+)
 from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES
 from skdnn.core.network import Parameters
@@ -58,6 +69,8 @@ from skdnn.parameters import (
     validate,
 )
 from skdnn.scoring import make_score
+from skdnn.shards import Whole
+from skdnn.sums import accuracy_of, hits, r2_of, squares
 from skdnn.targets import (
     Classes,
     Labelled,
@@ -228,14 +241,34 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         check_together(X_val, y_val, sample_weight_val)
         check(self, validates=X_val is not None)
         model, earlier = self._go_on_from() if self.warm_start else (None, None)
-        data = read(self, X, y, sample_weight, fresh=model is None)
+        source, data = self._read(X, y, sample_weight, model, groups)
         given = None
         if X_val is not None:
-            given = read(self, X_val, y_val, sample_weight_val, "_val", beside=data)
-        pair = read_split(self, data, groups)
+            X_val, y_val, w_val = map(loaded, (X_val, y_val, sample_weight_val))
+            given = read(self, X_val, y_val, w_val, "_val", beside=data)
+        joins = given is not None and self.refit is True
+        if source is not None and joins:
+            raise invalid(self, "refit", "'auto' or False beside X_val, for rows on a disk")
+        pair = None if source is not None else read_split(self, data, groups)
+        if source is None and pair is None and not joins and comes_in_blocks(data):
+            source = Source(self, data.X, data.y, data.sample_weight)
+            data = learn(source, data.names, data.given)
         if model is not None:
             data = replace(data, names=self._feature_names)
-        return self._fit(data, given, pair, model, earlier, clock)
+        return self._fit(data, given, pair, model, earlier, source, clock)
+
+    @np.errstate(all="ignore")
+    def _read(
+        self, X: Any, y: Any, sample_weight: Any, model: Model | None, groups: Any = None
+    ) -> tuple[Source | None, Data]:
+        """Return rows that are checked, or what is known of those that stay on a disk."""
+        if not is_large(X):
+            X, y, sample_weight = map(loaded, (X, y, sample_weight))
+            return None, read(self, X, y, sample_weight, fresh=model is None)
+        if not is_share(self.validation_fraction) or groups is not None:
+            raise invalid(self, "validation_fraction", "a share of the rows, for rows on a disk")
+        source = source_of(self, X, y, sample_weight, fresh=model is None)
+        return source, learn(source, None, X)
 
     @np.errstate(all="ignore")
     def _fit(
@@ -245,6 +278,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         pair: Pair | None,
         model: Model | None,
         earlier: State | None,
+        source: Source | None,
         clock: Clock,
     ) -> Self:
         targets = self._targets(data, model)
@@ -253,6 +287,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             targets.check(given.y, "y_val")
         if earlier is not None:
             targets.check_complete(data.y)
+        if source is not None:
+            assert isinstance(data, Whole)
+            task = TaskInBlocks(self, source, data, given, targets, model, earlier)
+            return self._follow(task, clock)
         return self._follow(Task.of(self, data, given, targets, model, earlier, pair), clock)
 
     def _follow(self, task: Any, clock: Clock) -> Self:
@@ -302,6 +340,14 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
     def _partial_fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, classes: ArrayLike | None
     ) -> Self:
+        if is_large(X):
+            source = source_of(self, X, y, sample_weight, fresh=False)
+            for rows in source.lots():
+                w = source.weights(rows)
+                if w is None or w.any():
+                    self._partial_fit(np.asarray(X[rows]), source.targets(rows), w, classes)
+            return self
+        X, y, sample_weight = map(loaded, (X, y, sample_weight))
         check(self)
         if self.early_stopping and not is_auto(self.early_stopping):
             raise ValueError("partial_fit does not support early_stopping=True.")
@@ -622,6 +668,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
 
     def _outputs(self, X: Any, decode: Decoder = lambda Z: Z) -> NDArray[Any]:
         """Validate X and return `decode` of the raw outputs Z[L] of its rows."""
+        if is_large(X):
+            return by_lots(lambda rows: self._outputs(rows, decode), X)
         X = self._read_rows(X)
         return self._model.outputs(X, decode)
 
@@ -635,7 +683,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
                 hasattr(X, "columns") and hasattr(X, "iloc") and not self._model.inputs.categories
             )
             rows = X.to_numpy() if ours and X.columns.tolist() == names.tolist() else None
-        return rows if self._is_in_order(rows) else read_inputs(self, X)
+        return rows if self._is_in_order(rows) else read_inputs(self, loaded(X))
 
     def _is_in_order(self, X: Any) -> bool:
         """Whether X is an array that validate_data would return as it is.
@@ -758,7 +806,7 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
 
     def _numbers(self, data: Data, scales: bool) -> Numbers:
         """Return the targets of rows, in units of their own or scaled."""
-        return Numbers.learn(data.y, data.w, self._loss(), scales, data.unit)
+        return Numbers.of(data.numbers, self._loss(), scales)
 
     def _renew_targets(self, targets: Targets, data: Data, classes: ArrayLike | None) -> Targets:
         assert isinstance(targets, Numbers)
@@ -804,8 +852,10 @@ class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
         float
             1 at best, and 0 for the mean of y, or for its quantiles.
         """
-        predicted = self.predict(X)
-        return score_of(self._model.targets.loss, y, predicted, sample_weight)
+        loss = self._fitted("score").targets.loss
+        if is_large(X) and not loss.levels:
+            return r2_of([squares(self, *part) for part in parts_of(X, y, sample_weight)])
+        return score_of(loss, loaded(y), self.predict(X), loaded(sample_weight))
 
     @available_if(lambda self: self._can_partial_fit())
     @explained
@@ -915,6 +965,28 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
             Labels as they were given, or 0 and 1 for every label.
         """
         return self._outputs(X, lambda Z: self._labelled("classes_").decode(Z))
+
+    @explained
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy of the predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,), or (n_samples, n_classes) for a multilabel fit
+            True labels.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        float
+            The share of rows that are right; of a multilabel fit in every label.
+        """
+        if is_large(X):
+            return accuracy_of([hits(self, *part) for part in parts_of(X, y, sample_weight)])
+        return super().score(X, loaded(y), loaded(sample_weight))
 
     @explained
     def decision_function(self, X: Any) -> Array:

@@ -25,7 +25,7 @@ from sklearn.utils import _safe_indexing
 
 from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
-from skdnn.door import about
+from skdnn.door import Data, about
 from skdnn.fit.judge import Score
 from skdnn.model import Model
 from skdnn.parameters import invalid
@@ -44,7 +44,7 @@ def make_score(
     task: Task,
     scoring: Any,
     fitted: Callable[[Model], Any],
-    numbers: NDArray[Any] | None,
+    numbers: NDArray[Any] | Data | None,
 ) -> Score | None:
     """Return how to score the rows of given numbers, or the user's own; None for the loss.
 
@@ -58,13 +58,17 @@ def make_score(
         The estimator's parameter, "auto" resolved.
     fitted : callable
         Returns an estimator, on rows without names, of which a model is given.
-    numbers : int ndarray or None
-        None for `task.given`.
+    numbers : int ndarray, Data or None
+        None for `task.given`; or the rows themselves.
     """
+    chosen: Any
     if isinstance(scoring, str) and scoring == "loss":
         return None
-    data = task.data if task.given is None else task.given
-    chosen: Any = slice(None) if numbers is None else numbers
+    if isinstance(numbers, Data):
+        data, chosen = numbers, slice(None)
+    else:
+        data = task.data if task.given is None else task.given
+        chosen = slice(None) if numbers is None else numbers
     y, w = data.y[chosen], None if data.w is None else data.w[chosen]
     if scoring is None:
 

@@ -258,11 +258,11 @@ def tell(part: Part, number: int, n_sampled: int, distinct: Any) -> Told | None:
         return Told(columns, numbers, None, gaps, levels)
     values, inverse = np.unique(part.y, axis=0, return_inverse=True)
     weights = np.zeros(len(distinct))
-    weights[_places(values, distinct)] = np.bincount(inverse.ravel(), w)
+    weights[places(values, distinct)] = np.bincount(inverse.ravel(), w)
     return Told(columns, None, weights, gaps, levels)
 
 
-def _places(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.intp]:
+def places(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.intp]:
     """Return the places of distinct values, or rows, among all of them."""
     _, places = np.unique(np.concatenate([among, values]), axis=0, return_inverse=True)
     return places.ravel()[len(among) :]

@@ -144,13 +144,14 @@ class Task:
     @cached_property
     def counted(self) -> NDArray[np.intp]:
         """The numbers of the rows of weight > 0."""
-        return self._counted(self.data)
+        return self.counted_of(self.data)
 
     @cached_property
     def _n_given(self) -> int:
-        return 0 if self.given is None else len(self._counted(self.given))
+        return 0 if self.given is None else len(self.counted_of(self.given))
 
-    def _counted(self, data: Data) -> NDArray[np.intp]:
+    def counted_of(self, data: Data) -> NDArray[np.intp]:
+        """Return the numbers of those of given rows of weight > 0."""
         w, _ = self.weights(data)
         return np.delete(np.arange(len(data.y)), absentees(w))
 

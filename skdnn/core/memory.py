@@ -111,6 +111,11 @@ class Workspace:
         memory[: self.N] = 1.0
         return memory
 
+    def let_go(self) -> None:
+        """Forget the samples of all passes, which would be kept until they are read again."""
+        for at in self._passes.values():
+            at.A1[0] = at.A[0] = None
+
     def over(self, N: int, start: int = 0) -> Pass:
         """Return the arrays of a pass over exactly N samples, on this memory.
 

@@ -121,7 +121,7 @@ class Criterion:
         parameters: Parameters,
         shuffles: bool,
         rng: np.random.Generator,
-        step: Callable[[int], None],
+        step: Callable[[float], None],
     ) -> Cost:
         """Go once through the rows, calling `step` with the number of each batch."""
         raise NotImplementedError
@@ -207,11 +207,16 @@ class Objective(Criterion):
 
     def total(self, parameters: Parameters, Z: Array | None = None) -> Any:
         """Return sum w_k L_k as `value` has it; of several targets that is one for each."""
+        return self.sum_over(self.batches, parameters, Z)
+
+    def sum_over(self, batches: Batches, parameters: Parameters, Z: Array | None = None) -> Any:
+        """Return sum w_k L_k of given rows."""
         total: Any = 0.0
-        for start in range(0, self.n, self._judging.N):
-            part = slice(start, min(start + self._judging.N, self.n))
+        n = len(batches)
+        for start in range(0, n, self._judging.N):
+            part = slice(start, min(start + self._judging.N, n))
             at = self._judging.over(part.stop - start)
-            Y, w = self.batches.load(at, part)
+            Y, w = batches.load(at, part)
             forward(parameters, at, self.loss)
             total += self.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work, self.splits)
             if Z is not None:
@@ -236,7 +241,7 @@ class Objective(Criterion):
         parameters: Parameters,
         shuffles: bool,
         rng: np.random.Generator,
-        step: Callable[[int], None],
+        step: Callable[[float], None],
     ) -> Cost:
         """Go once through the rows, maybe in a new order, and return the mean of their costs.
 
@@ -244,17 +249,29 @@ class Objective(Criterion):
         and their losses summed, for several small batches at once. `step` is called with
         the number of each batch when its gradient is ready.
         """
-        m, i = self.batch_size, 0
         order = rng.permutation(self.n) if shuffles else None
+        return self.cost(self.sweep(self.batches, order, parameters, rng, step), parameters)
+
+    def sweep(
+        self,
+        batches: Batches,
+        order: Any,
+        parameters: Parameters,
+        rng: np.random.Generator,
+        step: Callable[[float], None],
+        i: float = 0,
+    ) -> Any:
+        """Go through rows in an order, as `epoch` does from batch i on; return sum w_k L_k."""
+        m, n = self.batch_size, len(batches)
         total: Any = 0.0
-        for first in range(0, self.n, self.block):
-            block = slice(first, min(first + self.block, self.n))
-            rows: Any = self.batches
+        for first in range(0, n, self.block):
+            block = slice(first, min(first + self.block, n))
+            rows: Any = batches
             if order is not None:
-                rows = self.batches.take(order[block])
+                rows = batches.take(order[block])
             elif self.keeps_outputs:
-                rows = self.batches.part(block)
-            begin, end = (first, block.stop) if rows is self.batches else (0, len(rows))
+                rows = batches.part(block)
+            begin, end = (first, block.stop) if rows is batches else (0, len(rows))
             for start in range(begin, end, m):
                 batch = slice(start, min(start + m, end))
                 total += self.differentiate(parameters, rows, batch, rng, self.keeps_outputs)
@@ -265,7 +282,7 @@ class Objective(Criterion):
                 work = self.workspace.work[:, :, : len(rows)]
                 w = None if rows.w is None else rows.w.T
                 total += self.loss.value(Z, A, rows.targets(), w, work, self.splits)
-        return self.cost(total, parameters)
+        return total
 
     def value_and_gradient(self, parameters: Parameters) -> Cost:
         """Return J, and write its gradient on all rows to `gradient`."""

@@ -269,6 +269,18 @@ def stacked(above: Any, below: Any) -> Any:
     return vstack([above, below], "csr") if issparse(above) else np.concatenate([above, below])
 
 
+def pooled(parts: list[Rows]) -> Rows:
+    """Return dense rows of several lots that are weighed alike as one, copied."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    X1 = None if first.X1 is None else np.concatenate([part.X1 for part in parts])
+    X = np.concatenate([part.X for part in parts]) if X1 is None else X1[:, 1:]
+    Y = np.concatenate([part.Y for part in parts])
+    w = None if first.w is None else np.concatenate([part.w for part in parts])
+    return Rows(X, Y, w, first.table, X1, None, first.w_unit, first.prepare)
+
+
 def _in_units(rows: Rows, unit: float) -> Array:
     """Return the rows' weights, of which a 1 is `unit` in the user's."""
     if rows.w is not None:

@@ -398,7 +398,7 @@ def _run_epoch(state: State, objective: Criterion, plan: Plan) -> Cost:
     if plan.power_t is not None:
         rate /= (state.samples + 1) ** plan.power_t
 
-    def step(i: int) -> None:
+    def step(i: float) -> None:
         r = rate * plan.schedule((state.epoch + i / n_steps) / plan.max_iter)
         if plan.slows:
             r /= sqrt(1.0 + state.steps / SLOWS_AFTER)

@@ -1,0 +1,422 @@
+"""A fit on rows that are read block by block: from files, and from arrays of more than a pool.
+
+What has to be known of all rows (means, classes, the largest weight) is learnt in one pass, lot
+by lot. :class:`TaskInBlocks` is to these rows what :class:`~skdnn.task.Task` is to others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils import gen_batches
+
+from skdnn.core.activations import Array
+from skdnn.door import Data, about, power_of_two, read, read_inputs
+from skdnn.fingerprint import fingerprint
+from skdnn.fit.blocks import (
+    ALL,
+    BLOCKS,
+    KEPT,
+    Blocks,
+    ProblemInBlocks,
+    block_rows,
+    loss_of_mean,
+    pool_rows,
+)
+from skdnn.fit.recipe import Recipe
+from skdnn.fit.rows import Rows, total_weight
+from skdnn.fit.training import Found, State
+from skdnn.fit.watch import Watched
+from skdnn.inputs import Summary
+from skdnn.model import Model
+from skdnn.parameters import activation_names, hidden_sizes
+from skdnn.shards import Whole, places
+from skdnn.targets import Targets
+from skdnn.task import Task, absentees, blank, check_penalty, check_same, predictor
+
+LOTS = 4  # of which a pool has so many rows: what is read at once where all rows are read
+IN_MEMORY = ("numpy", "scipy", "pandas", "polars", "pyarrow")
+
+
+def is_large(X: Any) -> bool:
+    """Whether rows are stored, and too many to be read at once."""
+    return is_stored(X) and len(X.shape) == 2 and bool(X.shape[0] > pool_rows(X.shape[1]))
+
+
+def is_stored(given: Any) -> bool:
+    """Whether rows are on a disk: a map of a file, or what is read by slices like an array."""
+    if isinstance(given, np.memmap):
+        return True
+    root = type(given).__module__.partition(".")[0]
+    looks = all(hasattr(given, name) for name in ("shape", "dtype", "__getitem__"))
+    return looks and root not in IN_MEMORY and isinstance(given.dtype, np.dtype)
+
+
+def comes_in_blocks(X: Any) -> bool:
+    """Whether rows in memory are so many that they are taken by blocks."""
+    return not issparse(X) and bool(X.shape[0] > pool_rows(X.shape[1]))
+
+
+def loaded(given: Any) -> Any:
+    """Return rows in memory."""
+    return np.asarray(given[:]) if is_stored(given) else given
+
+
+def lots(X: Any) -> Iterator[slice]:
+    """Yield slices of as many blocks as are read at once."""
+    n, rows = int(X.shape[0]), block_rows(X.shape[1])
+    n_blocks = -(-n // rows)
+    for lot in np.array_split(np.arange(n_blocks), -(-n_blocks * LOTS // BLOCKS)):
+        yield slice(int(lot[0]) * rows, min((int(lot[-1]) + 1) * rows, n))
+
+
+def by_lots(call: Callable[[Any], NDArray[Any]], X: Any) -> NDArray[Any]:
+    """Return what a function says of rows that are stored, lot by lot."""
+    result: Any = None
+    for rows in lots(X):
+        part = call(np.asarray(X[rows]))
+        if result is None:
+            result = np.empty((X.shape[0], *part.shape[1:]), part.dtype)
+        result[rows] = part
+    return result
+
+
+def parts_of(X: Any, y: Any, w: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield lots of rows that are stored, with their targets and weights."""
+    for rows in lots(X):
+        yield np.asarray(X[rows]), np.asarray(y[rows]), None if w is None else np.asarray(w[rows])
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows that are read by slices.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Whose fit it is.
+    X, y, sample_weight : array-like
+        In memory and checked, or stored.
+    fresh : bool
+        Whether X may have other columns than the estimator was fitted to.
+    """
+
+    estimator: Any
+    X: Any
+    y: Any
+    sample_weight: Any
+    fresh: bool = True
+
+    @property
+    def numeric(self) -> bool:
+        """Whether y has numbers."""
+        return not hasattr(self.estimator, "label_smoothing")
+
+    def __len__(self) -> int:
+        return int(self.X.shape[0])
+
+    def lots(self) -> Iterator[slice]:
+        """Yield slices of as many blocks as are read at once."""
+        return lots(self.X)
+
+    def checked(self, rows: slice) -> Data:
+        """Return rows that are read for the first time."""
+        X, y, w = (self._of(name, rows) for name in ("X", "y", "sample_weight"))
+        if not is_stored(self.X) and not is_stored(self.y) and not is_stored(self.sample_weight):
+            return Data(X, y, w, None, X)
+        nothing = w is not None and not np.any(np.asarray(w) != 0)
+        with _rows(rows):
+            data = read(self.estimator, X, y, None if nothing else w, fresh=self.fresh)
+        return replace(data, sample_weight=np.zeros(len(data.y))) if nothing else data
+
+    def inputs(self, rows: slice) -> Any:
+        """Return rows of X."""
+        X = self._of("X", rows)
+        if not is_stored(self.X):
+            return X
+        with _rows(rows):
+            return read_inputs(self.estimator, X, "X", fresh=True)
+
+    def targets(self, rows: slice) -> NDArray[Any]:
+        """Return rows of y."""
+        y = self._of("y", rows)
+        if is_stored(self.y):
+            y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+            y = y.astype(np.float64, copy=False) if self.numeric else y
+        return y
+
+    def weights(self, rows: slice) -> Array | None:
+        """Return rows of the weights, in double precision."""
+        w = self._of("sample_weight", rows)
+        return None if w is None else w.astype(np.float64, copy=False)
+
+    def _of(self, name: str, rows: slice) -> Any:
+        given = getattr(self, name)
+        if given is None:
+            return None
+        return np.asarray(given[rows]) if is_stored(given) else given[rows]
+
+
+@contextmanager
+def _rows(rows: slice) -> Iterator[None]:
+    """Have an error say in which rows of a file it is."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        error.args = (f"In the rows from {rows.start} to {rows.stop - 1}: {error}",)
+        raise
+
+
+def source_of(estimator: Any, X: Any, y: Any, w: Any, fresh: bool) -> Source:
+    """Return rows that are stored, with targets and weights that are stored or in memory."""
+    if not is_stored(y):
+        y = estimator._read_targets(y, "y")
+    for name, given in (("y", y), ("sample_weight", w)):
+        n = X.shape[0] if given is None else given.shape[0] if is_stored(given) else len(given)
+        if n != X.shape[0]:
+            raise ValueError(f"{name} must have the {X.shape[0]} rows of X; it has {n}.")
+    if w is not None and not is_stored(w):
+        with about("sample_weight"):
+            w = np.asarray(w, np.float64)
+    return Source(estimator, X, y, w, fresh)
+
+
+@np.errstate(all="ignore")
+def learn(source: Source, names: Any, given: Any) -> Whole:
+    """Return what is known of all rows, from one pass over them.
+
+    X has the least and the largest entries of its columns.
+    """
+    n_sampled = 0
+    if source.estimator.scale_inputs == "robust":
+        n_sampled = pool_rows(source.X.shape[1])
+    columns, numbers, labels = [], [], []
+    for i, lot in enumerate(source.lots()):
+        data = source.checked(lot)
+        first = data
+        if data.sample_weight is not None and not data.sample_weight.any():
+            continue
+        w = data.w
+        share = -(-n_sampled * len(data.y) // len(source))
+        columns.append(Summary.of(data.X, w, share, i, data.unit))
+        if source.numeric:
+            numbers.append(Summary.of(data.y.reshape(len(data.y), -1), w, unit=data.unit))
+        else:
+            values, inverse = np.unique(data.y, axis=0, return_inverse=True)
+            labels.append((values, np.bincount(inverse.ravel(), w, len(values)) * data.unit))
+    if not columns:
+        raise ValueError(f"sample_weight must not be zero for every row; all {len(source)} are 0.")
+    whole = Summary.merged(columns)
+    X = np.stack([whole.low, whole.high]).astype(first.X.dtype)
+    if numbers:
+        of_y = Summary.merged(numbers)
+        ends = np.stack([of_y.low, of_y.high]).reshape(2, *first.y.shape[1:])
+        return Whole(X, ends, None, names, given, None, whole, of_y)
+    distinct = np.unique(np.concatenate([values for values, _ in labels]), axis=0)
+    weights = np.zeros(len(distinct))
+    for values, counts in labels:
+        weights[places(values, distinct)] += counts
+    return Whole(X, distinct, weights, names, given, None, whole)
+
+
+def _only(data: Data, numbers: NDArray[np.intp]) -> Data:
+    """Return the rows of given numbers."""
+    X, w = data.X[numbers], data.sample_weight
+    w = None if w is None else w[numbers]
+    return replace(data, X=X, y=data.y[numbers], sample_weight=w, given=X)
+
+
+class WatchedWhole(Watched):
+    """Rows as callbacks are given them: all, whichever are trained on."""
+
+    def of(self, numbers: Any) -> dict[str, Any]:
+        """Return all rows."""
+        return super().of(None)
+
+
+class TaskInBlocks:
+    """What :class:`~skdnn.task.Task` is, of rows in blocks.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose fit it is.
+    source : Source
+        The rows.
+    whole : Whole
+        What is known of them.
+    given : Data or None
+        The user's own rows to validate on.
+    targets : Targets
+        y to the network's coordinates.
+    model, earlier : Model, State or None
+        What the fit goes on from.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        source: Source,
+        whole: Whole,
+        given: Data | None,
+        targets: Targets,
+        model: Model | None,
+        earlier: State | None,
+    ) -> None:
+        self.source, self.data, self.given = source, whole, given
+        self.targets, self.earlier, self.parts = targets, earlier, None
+        self.loses_digits = False
+        self.watched = WatchedWhole(whole.given, source.y, source.sample_weight)
+        dtype = whole.X.dtype if model is None else model.inputs.dtype
+        sizes = (whole.X.shape[1], *hidden_sizes(estimator), targets.n_outputs)
+        self.network = blank(sizes, dtype, activation_names(estimator), targets)
+        if model is None:
+            self.inputs = whole.columns.inputs(estimator.scale_inputs, dtype)
+        else:
+            self.inputs = model.inputs
+            check_same(estimator, self.network, model)
+        weigh = targets.weigher(getattr(estimator, "class_weight", None), whole.y, whole.w)
+        self.weight_unit = None
+        if source.sample_weight is not None:
+            each = (cast(Array, source.weights(lot)) for lot in source.lots())
+            largest = max(float(np.max(w)) for w in each)
+            self.weight_unit = power_of_two(np.array([largest]))
+        self.task = Task(whole, None, self.inputs, targets, weigh, self.network, earlier)
+        self.task = replace(self.task, unit=self._unit())
+        self._count()
+        self.n, self.n_rows = len(source), int(self.counts.sum())
+        self.n_spare = min(self.n_rows, 2 * pool_rows(whole.X.shape[1]))
+
+    def _unit(self) -> float | None:
+        """Return what weights with those of classes are divided by; None without weights."""
+        largest = None
+        for lot in self.source.lots():
+            data = self._data(lot, with_inputs=False)
+            w = self.task.weigh(data.y, data.w)
+            if w is None:
+                return None
+            largest = max(largest or 0.0, float(np.max(w)))
+        if not largest:
+            raise ValueError("class_weight must be > 0 for some class that X has rows of.")
+        return power_of_two(np.array([largest]))
+
+    def _count(self) -> None:
+        """Count the rows of weight > 0 in every block, and of every class; add up weights."""
+        strata, counts, self.weight, self.w_unit = None, [], 0.0, 1.0
+        for part in self.blocks():
+            data = self._data(part, with_inputs=False)
+            w, self.w_unit = self.task.weights(data)
+            counted = np.delete(np.arange(len(data.y)), absentees(w))
+            counts.append(len(counted))
+            self.weight += total_weight(w, len(data.y))
+            classes = self.targets.strata(data.y)
+            if classes is not None:
+                found = np.bincount(classes[counted], minlength=len(self.data.y))
+                strata = found if strata is None else strata + found
+        self.counts, self.strata = np.array(counts, np.intp), strata
+
+    def blocks(self) -> Iterator[slice]:
+        """Yield the slices of all blocks."""
+        return gen_batches(len(self.source), block_rows(self.data.X.shape[1]))
+
+    def _data(self, rows: slice, with_inputs: bool = True) -> Data:
+        """Return rows, of X too if it is asked for."""
+        source = self.source
+        X = source.inputs(rows) if with_inputs else self.data.X[:0]
+        return Data(X, source.targets(rows), source.weights(rows), None, X, self.weight_unit)
+
+    def _loaded(self, data: Data, dtype: Any) -> Rows:
+        """Return the rows of weight > 0 in the network's coordinates."""
+        counted = self.task.counted_of(data)
+        return self.task.rows(data if len(counted) == len(data.y) else _only(data, counted), dtype)
+
+    def _blocks(self, dtype: Any, keeps: bool = True) -> Blocks:
+        rows = block_rows(self.data.X.shape[1])
+
+        def load(number: int) -> Rows:
+            part = slice(number * rows, min((number + 1) * rows, len(self.source)))
+            return self._loaded(self._data(part), dtype)
+
+        size = self.n_rows * (1 + self.data.X.shape[1]) * np.dtype(dtype).itemsize
+        return Blocks(self.counts, self.weight, self.w_unit, load, keeps and size <= KEPT)
+
+    def problem(self, recipe: Recipe, score: Callable[[Any], Any] | None = None) -> ProblemInBlocks:
+        """Return what the recipe is to be applied to."""
+        dtype = np.dtype(recipe.precision)
+        check_penalty(recipe.settings.alpha, self.weight * self.w_unit)
+        blocks = self._blocks(dtype)
+        given = None
+        if self.given is not None:
+            given = replace(self.task, unit=None).rows(self.given, dtype)
+        return ProblemInBlocks(
+            blocks=blocks,
+            network=blank(
+                self.network.parameters.sizes, dtype, self.network.activations, self.targets
+            ),
+            unit=self.targets.unit,
+            take=lambda numbers: self._take(blocks, numbers, dtype),
+            score=score or (lambda data: None),
+            given=given,
+            earlier=self.earlier,
+        )
+
+    def _take(
+        self, blocks: Blocks, numbers: NDArray[np.intp], dtype: Any
+    ) -> tuple[NDArray[np.intp], Data, Rows]:
+        """Return rows as :class:`~skdnn.fit.blocks.ProblemInBlocks` takes them."""
+        parts = []
+        for i, part in enumerate(self.blocks()):
+            inside = blocks.within(i, numbers)
+            if len(inside):
+                data = self._data(part)
+                parts.append(_only(data, self.task.counted_of(data)[inside]))
+        X, y = (np.concatenate([getattr(part, name) for part in parts]) for name in ("X", "y"))
+        w = None
+        if self.weight_unit is not None:
+            w = np.concatenate([cast(Array, part.sample_weight) for part in parts])
+        data = Data(X, y, w, None, X, self.weight_unit)
+        classes = self.targets.strata(y)
+        if classes is not None:
+            # The only rows of a class are trained on.
+            alone = np.bincount(classes, minlength=len(self.data.y)) == self.strata
+            stays = np.flatnonzero(~alone[classes])
+            numbers, data = numbers[stays], _only(data, stays)
+        return numbers, data, self.task.rows(data, dtype)
+
+    def digests(self, digest: Callable[[Any], str | None]) -> dict[str, Any]:
+        """Return the digests of what was given to `fit`, by name."""
+        names = ("X", "y", "sample_weight")
+        parts = (self._data(lot) for lot in self.source.lots())
+        each = [[digest(getattr(part, name)) for name in names] for part in parts]
+        found: dict[str, Any] = {n: fingerprint(d) for n, *d in zip(names, *each, strict=True)}
+        for name in names:
+            given = None if self.given is None else digest(getattr(self.given, name))
+            found[f"{name}_val"] = given
+        return found
+
+    def model(self, found: list[Found]) -> Model:
+        """Return what predicts."""
+        return predictor(self.inputs, self.network, self.targets, found)
+
+    def losses(
+        self, model: Model, found: list[Found], recipe: Recipe, problem: ProblemInBlocks
+    ) -> tuple[float, list[float]]:
+        """Return what :meth:`~skdnn.task.Task.losses` does."""
+        if problem.network.parameters.theta.dtype != self.inputs.dtype:
+            blocks = self._blocks(self.inputs.dtype, keeps=False)
+            problem = replace(problem, blocks=blocks, network=self.network)
+        each = []
+        for one, network in zip(found, model.networks, strict=True):
+            plan = recipe.search if one.search is None else recipe.again
+            objective = problem.objective(one.numbers, recipe.settings, plan)
+            each.append(objective.value(network.parameters).reported)
+        if len(found) == 1:
+            return each[0], each
+        whole = problem.objective(ALL, recipe.settings, recipe.search)
+        return loss_of_mean(whole, model.networks), each

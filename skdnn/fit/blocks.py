@@ -1,0 +1,315 @@
+"""A fit on rows that are read block by block, from a file or from memory, in every epoch.
+
+Rows come in blocks of consecutive ones. An epoch takes the blocks in a new order, pools of them
+at a time, and the rows of a pool in a new order too. How many rows a block and a pool have
+follows from the number of columns alone, so that the same rows are taken in the same order
+wherever they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdnn.core.activations import Array
+from skdnn.core.network import Network, Parameters, forward
+from skdnn.fit.intercepts import intercepts
+from skdnn.fit.judge import Judge, Score
+from skdnn.fit.objective import CHUNK, Cost, Objective
+from skdnn.fit.recipe import Problem, Recipe
+from skdnn.fit.rows import Batches, Rows, pooled
+from skdnn.fit.training import Found, Plan, State
+
+POOL = 1 << 22  # numbers of X in a pool of blocks, whose rows are shuffled as one
+LEAST_ROWS, MOST_ROWS = 1 << 12, 1 << 17  # in a pool
+BLOCKS = 64  # in a pool
+KEPT = 1 << 26  # bytes of prepared rows that are kept, and not read again in every epoch
+
+
+def pool_rows(n_columns: int) -> int:
+    """Return the most rows of a pool; as many may be held out."""
+    return min(max(POOL // n_columns, LEAST_ROWS), MOST_ROWS)
+
+
+def block_rows(n_columns: int) -> int:
+    """Return the rows of a block."""
+    return pool_rows(n_columns) // BLOCKS
+
+
+@dataclass
+class Blocks:
+    """Rows of weight > 0, by blocks of consecutive ones.
+
+    Attributes
+    ----------
+    counts : int ndarray of shape (n_blocks,)
+        How many of them each block has.
+    weight, w_unit : float
+        Their total weight, and what a weight of 1 is in those that the user gave.
+    load : callable
+        Returns the rows of weight > 0 of the block of a number, in the network's coordinates.
+    keeps : bool
+        Whether to keep what has been loaded.
+    """
+
+    counts: NDArray[np.intp]
+    weight: float
+    w_unit: float
+    load: Callable[[int], Rows]
+    keeps: bool
+    _kept: dict[int, Rows] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ends = np.cumsum(self.counts)
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def block(self, number: int) -> Rows:
+        """Return the rows of a block."""
+        if number in self._kept:
+            return self._kept[number]
+        rows = self.load(number)
+        if self.keeps:
+            self._kept[number] = rows
+        return rows
+
+    def pools(self, rng: np.random.Generator | None, without: NDArray[np.intp]) -> Iterator[Rows]:
+        """Yield the rows, pool by pool, but for some.
+
+        Parameters
+        ----------
+        rng : Generator or None
+            Shuffles the blocks; None leaves them in order.
+        without : int ndarray
+            Which of the rows are left out: ascending numbers among those of weight > 0.
+        """
+        n = len(self.counts)
+        order = np.arange(n) if rng is None else rng.permutation(n)
+        for numbers in np.array_split(order, ceil(n / BLOCKS)):
+            pool = self._pool(numbers, without)
+            if len(pool):
+                yield pool
+
+    def _pool(self, numbers: NDArray[np.intp], without: NDArray[np.intp]) -> Rows | Sequence[Any]:
+        """Return the rows of blocks; none is an empty list."""
+        parts = [self._left(int(i), without) for i in numbers if self.counts[i]]
+        parts = [part for part in parts if len(part)]
+        return pooled(parts) if parts else parts
+
+    def _left(self, number: int, without: NDArray[np.intp]) -> Rows:
+        """Return the rows of a block that are not left out."""
+        inside = self.within(number, without)
+        rows = self.block(number)
+        if not len(inside):
+            return rows
+        return rows.only(np.delete(np.arange(len(rows)), inside))
+
+    def within(self, number: int, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return those of ascending numbers that are in a block, counted from its first row."""
+        stop = self.ends[number]
+        start = stop - self.counts[number]
+        low, high = np.searchsorted(numbers, [start, stop])
+        return numbers[low:high] - start
+
+
+class _Sized:
+    """What an objective asks of its rows before it reads any."""
+
+    def __init__(self, blocks: Blocks, n: int, weight: float) -> None:
+        self.rows, self.n, self.weight = blocks, n, weight
+
+    def __len__(self) -> int:
+        return self.n
+
+
+class ObjectiveInBlocks(Objective):
+    """J on rows in blocks, but for those that are held out.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        The rows.
+    held_out : HeldOut
+        Which of them are left out.
+    network, alpha, batch_size, dropout, unit
+        As for :class:`~skdnn.fit.objective.Objective`.
+    """
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        held_out: HeldOut,
+        network: Network,
+        alpha: float,
+        batch_size: int,
+        dropout: tuple[float, ...] = (),
+        unit: Any = 1.0,
+    ) -> None:
+        self.blocks, self.without = blocks, held_out.numbers
+        n, weight = len(blocks) - len(self.without), blocks.weight - held_out.weight
+        rows: Any = _Sized(blocks, n, weight)
+        super().__init__(rows, network, alpha, min(batch_size, n), dropout, unit)
+
+    def pools(self, rng: np.random.Generator | None = None) -> Iterator[Batches]:
+        """Yield the rows, pool by pool; in order without a generator."""
+        for rows in self.blocks.pools(rng, self.without):
+            yield Batches(rows)
+            for workspace in (self.workspace, self._judging):
+                workspace.let_go()
+
+    def total(self, parameters: Parameters, Z: Array | None = None) -> Any:
+        """Return sum w_k L_k."""
+        return sum(self.sum_over(pool, parameters) for pool in self.pools())
+
+    def epoch(
+        self,
+        parameters: Parameters,
+        shuffles: bool,
+        rng: np.random.Generator,
+        step: Callable[[float], None],
+    ) -> Cost:
+        """Go once through the rows; what `step` is called with counts the rows in batches.
+
+        The last batch of a pool may be smaller.
+        """
+        if self.batch_size == self.n:
+            cost = self._on_all(parameters, rng)
+            step(0)
+            return cost
+        total: Any = 0.0
+        done = 0
+        for pool in self.pools(rng if shuffles else None):
+            order = rng.permutation(len(pool)) if shuffles else None
+            total += self.sweep(pool, order, parameters, rng, step, done / self.batch_size)
+            done += len(pool)
+        return self.cost(total, parameters)
+
+    def value_and_gradient(self, parameters: Parameters) -> Cost:
+        """Return J, and write its gradient on all rows to `gradient`."""
+        return self._on_all(parameters, None)
+
+    def _on_all(self, parameters: Parameters, rng: np.random.Generator | None) -> Cost:
+        total: Any = 0.0
+        slope = np.zeros_like(self.gradient.theta)
+        for pool in self.pools():
+            total += self.differentiate(parameters, pool, slice(0, len(pool)), rng)
+            slope += self.gradient.theta * self.dtype.type(len(pool) / self.n)
+        np.copyto(self.gradient.theta, slope)
+        return self.cost(total, parameters)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows that are left out.
+
+    Attributes
+    ----------
+    numbers : int ndarray
+        Their ascending numbers among the rows of weight > 0.
+    weight : float
+        Their total weight.
+    """
+
+    numbers: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+    weight: float = 0.0
+
+
+ALL = HeldOut()
+
+
+@dataclass(frozen=True)
+class ProblemInBlocks(Problem):
+    """What a recipe is applied to where the rows are read block by block.
+
+    Attributes
+    ----------
+    blocks : Blocks
+        All training rows.
+    network, unit, earlier
+        As for :class:`~skdnn.fit.recipe.ProblemInMemory`.
+    take : callable
+        Returns the rows of ascending numbers among those of weight > 0: as they were given,
+        and in the network's coordinates. Those of classes that no other row has are left out,
+        of the numbers too.
+    score : callable
+        Returns how to score rows as they were given, or `given` for None.
+    given : Rows, optional
+        The user's own rows to validate on.
+    """
+
+    blocks: Blocks
+    network: Network
+    unit: Any
+    take: Callable[[NDArray[np.intp]], tuple[NDArray[np.intp], Any, Rows]]
+    score: Callable[[Any], Score | None]
+    given: Rows | None = None
+    earlier: State | None = None
+    _random: dict[int, Rows] = field(default_factory=dict)
+
+    def hold_out(self, recipe: Recipe, seed: int) -> tuple[HeldOut, Judge | None]:
+        """Return which rows are not trained on, drawn at random, and who judges."""
+        held_out, rows, data = ALL, self.given, None
+        if recipe.n_held_out:
+            numbers = draw(len(self.blocks), recipe.n_held_out, np.random.default_rng(seed))
+            numbers, data, rows = self.take(numbers)
+            held_out = HeldOut(numbers, rows.weight)
+            self._random[seed] = rows
+        if rows is None:
+            return ALL, None
+        score = self.score(data) if recipe.early_stopping else None
+        calibrates = recipe.calibrate and score is None
+        return held_out, Judge(rows, self.network, self.unit, score, calibrates)
+
+    def objective(self, numbers: Any, settings: Any, plan: Plan) -> ObjectiveInBlocks:
+        """Return J on the rows that are not left out, or on all for None."""
+        return ObjectiveInBlocks(
+            self.blocks,
+            numbers or ALL,
+            self.network,
+            settings.alpha,
+            plan.batch_size,
+            settings.dropout,
+            self.unit,
+        )
+
+    def intercepts(self, found: Found) -> Array | None:
+        """Return those that give the classes their shares, among rows drawn at random."""
+        rows = self._random.get(found.state.seed)
+        if rows is None:
+            return None
+        objective = Objective(Batches(rows), self.network, 0.0, CHUNK, trains=False)
+        return intercepts(objective, found.state.final(), found.factor)
+
+
+def draw(n: int, size: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return ascending numbers below n, drawn without an array of n."""
+    drawn = np.empty(0, np.intp)
+    while len(drawn) < size:
+        drawn = np.union1d(drawn, rng.integers(n, size=size - len(drawn)))
+    return drawn
+
+
+def loss_of_mean(objective: ObjectiveInBlocks, networks: list[Network]) -> float:
+    """Return the loss of the mean of several networks' outputs, and their mean L2 term."""
+    loss, total = objective.loss, 0.0
+    passes = [network.passes(CHUNK) for network in networks]
+    for pool in objective.pools():
+        for start in range(0, len(pool), CHUNK):
+            part = slice(start, min(start + CHUNK, len(pool)))
+            Z: Any = 0.0
+            for network, workspace in zip(networks, passes, strict=True):
+                at = workspace.over(part.stop - part.start)
+                Y, w = pool.load(at, part)
+                forward(network.parameters, at, loss)
+                Z = Z + at.Z[at.L] / len(networks)
+            A, work = np.empty_like(Z), np.empty((2, *Z.shape), Z.dtype)
+            loss.output(Z, A, work)
+            total += loss.value(Z, A, Y, w, work, objective.splits)
+    penalties = [objective.penalty(network.parameters) for network in networks]
+    return objective.reported(total, float(np.mean(penalties)))
