@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 
+from skdnn.columns import Columns
 from skdnn.core.activations import Array
-from skdnn.door import Data, about, power_of_two, read, read_inputs
+from skdnn.door import Data, about, power_of_two, read, read_numbers
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.blocks import (
     ALL,
     BLOCKS,
-    KEPT,
     Blocks,
     ProblemInBlocks,
     block_rows,
+    can_be_kept,
     loss_of_mean,
     pool_rows,
 )
@@ -33,10 +34,10 @@ from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import Rows, total_weight
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Watched
-from skdnn.inputs import Summary
+from skdnn.inputs import Summary, needs_sample
 from skdnn.model import Model
-from skdnn.parameters import activation_names, hidden_sizes
-from skdnn.shards import Whole, places
+from skdnn.parameters import activation_names, hidden_sizes, invalid
+from skdnn.shards import Told, Whole, coordinates, places
 from skdnn.targets import Targets
 from skdnn.task import Task, absentees, blank, check_penalty, check_same, predictor
 
@@ -58,9 +59,10 @@ def is_stored(given: Any) -> bool:
     return looks and root not in IN_MEMORY and isinstance(given.dtype, np.dtype)
 
 
-def comes_in_blocks(X: Any) -> bool:
+def comes_in_blocks(data: Data) -> bool:
     """Whether rows in memory are so many that they are taken by blocks."""
-    return not issparse(X) and bool(X.shape[0] > pool_rows(X.shape[1]))
+    n, d = data.X.shape
+    return not issparse(data.X) and not data.columns.categorical and bool(n > pool_rows(d))
 
 
 def loaded(given: Any) -> Any:
@@ -129,7 +131,7 @@ class Source:
         """Return rows that are read for the first time."""
         X, y, w = (self._of(name, rows) for name in ("X", "y", "sample_weight"))
         if not is_stored(self.X) and not is_stored(self.y) and not is_stored(self.sample_weight):
-            return Data(X, y, w, None, X)
+            return Data(X, y, w, None, X, columns=Columns([None] * X.shape[1]))
         nothing = w is not None and not np.any(np.asarray(w) != 0)
         with _rows(rows):
             data = read(self.estimator, X, y, None if nothing else w, fresh=self.fresh)
@@ -141,7 +143,7 @@ class Source:
         if not is_stored(self.X):
             return X
         with _rows(rows):
-            return read_inputs(self.estimator, X, "X", fresh=True)
+            return read_numbers(self.estimator, X)
 
     def targets(self, rows: slice) -> NDArray[Any]:
         """Return rows of y."""
@@ -175,6 +177,9 @@ def _rows(rows: slice) -> Iterator[None]:
 
 def source_of(estimator: Any, X: Any, y: Any, w: Any, fresh: bool) -> Source:
     """Return rows that are stored, with targets and weights that are stored or in memory."""
+    of = estimator.categorical_features
+    if of is not None and not (isinstance(of, str) and of == "from_dtype"):
+        raise invalid(estimator, "categorical_features", "'from_dtype' or None for rows on a disk")
     if not is_stored(y):
         y = estimator._read_targets(y, "y")
     for name, given in (("y", y), ("sample_weight", w)):
@@ -193,10 +198,9 @@ def learn(source: Source, names: Any, given: Any) -> Whole:
 
     X has the least and the largest entries of its columns.
     """
-    n_sampled = 0
-    if source.estimator.scale_inputs == "robust":
-        n_sampled = pool_rows(source.X.shape[1])
+    n_sampled = pool_rows(source.X.shape[1]) if needs_sample(source.estimator.scale_inputs) else 0
     columns, numbers, labels = [], [], []
+    gaps = np.zeros(source.X.shape[1], bool)
     for i, lot in enumerate(source.lots()):
         data = source.checked(lot)
         first = data
@@ -205,6 +209,7 @@ def learn(source: Source, names: Any, given: Any) -> Whole:
         w = data.w
         share = -(-n_sampled * len(data.y) // len(source))
         columns.append(Summary.of(data.X, w, share, i, data.unit))
+        gaps |= np.isnan(data.X if w is None or w.all() else data.X[w > 0]).any(axis=0)
         if source.numeric:
             numbers.append(Summary.of(data.y.reshape(len(data.y), -1), w, unit=data.unit))
         else:
@@ -214,15 +219,16 @@ def learn(source: Source, names: Any, given: Any) -> Whole:
         raise ValueError(f"sample_weight must not be zero for every row; all {len(source)} are 0.")
     whole = Summary.merged(columns)
     X = np.stack([whole.low, whole.high]).astype(first.X.dtype)
+    known: dict[str, Any] = {"columns": first.columns, "told": Told(whole, None, None, gaps, [])}
     if numbers:
         of_y = Summary.merged(numbers)
         ends = np.stack([of_y.low, of_y.high]).reshape(2, *first.y.shape[1:])
-        return Whole(X, ends, None, names, given, None, whole, of_y)
+        return Whole(X, ends, None, names, given, numbers=of_y, **known)
     distinct = np.unique(np.concatenate([values for values, _ in labels]), axis=0)
     weights = np.zeros(len(distinct))
     for values, counts in labels:
         weights[places(values, distinct)] += counts
-    return Whole(X, distinct, weights, names, given, None, whole)
+    return Whole(X, distinct, weights, names, given, **known)
 
 
 def _only(data: Data, numbers: NDArray[np.intp]) -> Data:
@@ -274,12 +280,13 @@ class TaskInBlocks:
         self.loses_digits = False
         self.watched = WatchedWhole(whole.given, source.y, source.sample_weight)
         dtype = whole.X.dtype if model is None else model.inputs.dtype
-        sizes = (whole.X.shape[1], *hidden_sizes(estimator), targets.n_outputs)
-        self.network = blank(sizes, dtype, activation_names(estimator), targets)
         if model is None:
-            self.inputs = whole.columns.inputs(estimator.scale_inputs, dtype)
+            self.inputs = coordinates(whole, estimator.scale_inputs)
         else:
             self.inputs = model.inputs
+        sizes = (self.inputs.width, *hidden_sizes(estimator), targets.n_outputs)
+        self.network = blank(sizes, dtype, activation_names(estimator), targets)
+        if model is not None:
             check_same(estimator, self.network, model)
         weigh = targets.weigher(getattr(estimator, "class_weight", None), whole.y, whole.w)
         self.weight_unit = None
@@ -329,7 +336,8 @@ class TaskInBlocks:
         """Return rows, of X too if it is asked for."""
         source = self.source
         X = source.inputs(rows) if with_inputs else self.data.X[:0]
-        return Data(X, source.targets(rows), source.weights(rows), None, X, self.weight_unit)
+        y, w = source.targets(rows), source.weights(rows)
+        return Data(X, y, w, None, X, self.weight_unit, self.data.columns)
 
     def _loaded(self, data: Data, dtype: Any) -> Rows:
         """Return the rows of weight > 0 in the network's coordinates."""
@@ -343,8 +351,8 @@ class TaskInBlocks:
             part = slice(number * rows, min((number + 1) * rows, len(self.source)))
             return self._loaded(self._data(part), dtype)
 
-        size = self.n_rows * (1 + self.data.X.shape[1]) * np.dtype(dtype).itemsize
-        return Blocks(self.counts, self.weight, self.w_unit, load, keeps and size <= KEPT)
+        size = self.n_rows * (1 + self.inputs.n_compact) * np.dtype(dtype).itemsize
+        return Blocks(self.counts, self.weight, self.w_unit, load, keeps and can_be_kept(size))
 
     def problem(self, recipe: Recipe, score: Callable[[Any], Any] | None = None) -> ProblemInBlocks:
         """Return what the recipe is to be applied to."""
@@ -380,7 +388,7 @@ class TaskInBlocks:
         w = None
         if self.weight_unit is not None:
             w = np.concatenate([cast(Array, part.sample_weight) for part in parts])
-        data = Data(X, y, w, None, X, self.weight_unit)
+        data = Data(X, y, w, None, X, self.weight_unit, self.data.columns)
         classes = self.targets.strata(y)
         if classes is not None:
             # The only rows of a class are trained on.

@@ -206,6 +206,11 @@ def read_inputs(estimator: Any, X: Any) -> Any:
     return _read_inputs(estimator, X, "X", columns, False)
 
 
+def read_numbers(estimator: Any, X: Any) -> Any:
+    """Return rows of numbers as an array."""
+    return _read_inputs(estimator, X, "X", Columns([None] * X.shape[1]), True)
+
+
 def _opened(estimator: Any, X: Any, name: str, categorical: Any) -> Any:
     """Return a frame, a sparse matrix or an array of two dimensions of what the user gave."""
     _refuse_foreign(X, name)

@@ -250,7 +250,7 @@ def tell(part: Part, number: int, n_sampled: int, distinct: Any) -> Told | None:
     for j in of.categorical:
         levels.append(count_levels(x[:, j], len(of.levels[j] or []), w))
     x = x[:, of.numeric] if levels else x
-    counted = x if w is None or not w.all() else x[w > 0]
+    counted = x if w is None or w.all() else x[w > 0]
     gaps = np.zeros(x.shape[1], bool) if issparse(x) else np.isnan(counted).any(axis=0)
     columns = Summary.of(x, w, n_sampled, number, part.unit)
     if distinct is None:

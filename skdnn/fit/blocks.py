@@ -8,7 +8,7 @@ wherever they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -25,10 +25,10 @@ from skdnn.fit.recipe import Problem, Recipe
 from skdnn.fit.rows import Batches, Rows, pooled
 from skdnn.fit.training import Found, Plan, State
 
-POOL = 1 << 22  # numbers of X in a pool of blocks, whose rows are shuffled as one
+POOL = 1 << 21  # numbers of X in a pool of blocks, whose rows are shuffled as one
 LEAST_ROWS, MOST_ROWS = 1 << 12, 1 << 17  # in a pool
 BLOCKS = 64  # in a pool
-KEPT = 1 << 26  # bytes of prepared rows that are kept, and not read again in every epoch
+KEPT = 1 << 26  # bytes of prepared rows
 
 
 def pool_rows(n_columns: int) -> int:
@@ -39,6 +39,11 @@ def pool_rows(n_columns: int) -> int:
 def block_rows(n_columns: int) -> int:
     """Return the rows of a block."""
     return pool_rows(n_columns) // BLOCKS
+
+
+def can_be_kept(size: int) -> bool:
+    """Whether prepared rows of so many bytes are kept, and not read again in every epoch."""
+    return size <= KEPT
 
 
 @dataclass
@@ -92,15 +97,13 @@ class Blocks:
         n = len(self.counts)
         order = np.arange(n) if rng is None else rng.permutation(n)
         for numbers in np.array_split(order, ceil(n / BLOCKS)):
-            pool = self._pool(numbers, without)
-            if len(pool):
-                yield pool
+            yield from self._pool(numbers, without)
 
-    def _pool(self, numbers: NDArray[np.intp], without: NDArray[np.intp]) -> Rows | Sequence[Any]:
-        """Return the rows of blocks; none is an empty list."""
+    def _pool(self, numbers: NDArray[np.intp], without: NDArray[np.intp]) -> list[Rows]:
+        """Return the rows of blocks as one, if there are any."""
         parts = [self._left(int(i), without) for i in numbers if self.counts[i]]
         parts = [part for part in parts if len(part)]
-        return pooled(parts) if parts else parts
+        return [pooled(parts)] if parts else []
 
     def _left(self, number: int, without: NDArray[np.intp]) -> Rows:
         """Return the rows of a block that are not left out."""

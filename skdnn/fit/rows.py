@@ -278,7 +278,8 @@ def pooled(parts: list[Rows]) -> Rows:
     X = np.concatenate([part.X for part in parts]) if X1 is None else X1[:, 1:]
     Y = np.concatenate([part.Y for part in parts])
     w = None if first.w is None else np.concatenate([part.w for part in parts])
-    return Rows(X, Y, w, first.table, X1, None, first.w_unit, first.prepare)
+    kept = first.w_unit, first.prepare, first.expansion
+    return Rows(X, Y, w, first.table, X1, None, *kept)
 
 
 def _in_units(rows: Rows, unit: float) -> Array:
