@@ -18,7 +18,7 @@ from sklearn.utils import gen_batches
 
 from skdnn.columns import Columns
 from skdnn.core.activations import Array
-from skdnn.door import Data, about, power_of_two, read, read_numbers
+from skdnn.door import FOREIGN, Data, about, power_of_two, read, read_numbers
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.blocks import (
     ALL,
@@ -42,7 +42,7 @@ from skdnn.targets import Targets
 from skdnn.task import Task, absentees, blank, check_penalty, check_same, predictor
 
 LOTS = 4  # of which a pool has so many rows: what is read at once where all rows are read
-IN_MEMORY = ("numpy", "scipy", "pandas", "polars", "pyarrow")
+ELSEWHERE = {"numpy", "scipy", "pandas", "polars", "pyarrow", *FOREIGN}  # not on a disk
 
 
 def is_large(X: Any) -> bool:
@@ -54,9 +54,9 @@ def is_stored(given: Any) -> bool:
     """Whether rows are on a disk: a map of a file, or what is read by slices like an array."""
     if isinstance(given, np.memmap):
         return True
-    root = type(given).__module__.partition(".")[0]
+    roots = {kind.__module__.partition(".")[0] for kind in type(given).__mro__}
     looks = all(hasattr(given, name) for name in ("shape", "dtype", "__getitem__"))
-    return looks and root not in IN_MEMORY and isinstance(given.dtype, np.dtype)
+    return looks and not roots & ELSEWHERE and isinstance(given.dtype, np.dtype)
 
 
 def comes_in_blocks(data: Data) -> bool:
