@@ -249,7 +249,8 @@ FORMS: dict[type, Any] = {
     activations.Elu: _elu,
     activations.Softplus: _softplus,
     activations.Gelu: _gelu,
-    activations.Silu: lambda g, z, of: g.Mul(z, g.Sigmoid(z)),
+    # onnxruntime 1.24 takes z sigmoid(z) for another operator, which it has not in double.
+    activations.Silu: lambda g, z, of: g.Div(z, g.Add(g.Exp(g.Neg(z)), 1.0)),
     activations.Mish: lambda g, z, of: g.Mul(z, g.Tanh(_softplus(g, z, of))),
 }
 
