@@ -46,6 +46,7 @@ from skdnn.door import (
 from skdnn.fit.clock import Clock
 from skdnn.fit.judge import calibrated
 from skdnn.fit.recipe import Recipe, fit_networks
+from skdnn.fit.threads import one_thread_if_small
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Run, Stages, Watch
 from skdnn.holdout import Pair, read_split
@@ -465,7 +466,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             last = [one["loss_"] for one in each]
             recorded["loss_"], recorded["_losses"] = float(np.mean(last)), last
         if problem is not None and not in_part:
-            with found[-1].interruptible("finding loss_, which is the last of loss_curve_"):
+            one_thread = one_thread_if_small(task.network.parameters.sizes, recipe.batch_size)
+            what = "finding loss_, which is the last of loss_curve_"
+            with found[-1].interruptible(what), one_thread:
                 recorded["loss_"], recorded["_losses"] = task.losses(model, found, recipe, problem)
                 if not np.isfinite(recorded["loss_"]):
                     raise ValueError(

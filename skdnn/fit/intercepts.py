@@ -37,8 +37,9 @@ def intercepts(objective: Objective, parameters: Parameters, factor: float) -> A
     """
     batches, loss = objective.batches, objective.loss
     Z = np.empty((parameters.sizes[-1], objective.n), objective.dtype)
-    if not np.isfinite(objective.value(parameters, Z).J):
-        return np.zeros(len(Z))
+    with objective.threads():
+        if not np.isfinite(objective.value(parameters, Z).J):
+            return np.zeros(len(Z))
     n = batches.n_counted
 
     def value_and_slope(c: Array) -> tuple[float, Array]:

@@ -94,7 +94,8 @@ class Judge:
 
     def _look(self, parameters: Parameters) -> Cost:
         """Find the raw outputs of the rows, and return their mean loss."""
-        return self.objective.value(parameters, self.Z)
+        with self.objective.threads():
+            return self.objective.value(parameters, self.Z)
 
     def _best_factor(self) -> float:
         """Return the factor that minimises the loss, which is convex in it.
