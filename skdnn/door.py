@@ -24,7 +24,14 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skdnn.columns import ENCODE_DATES, Columns, check_same_columns, is_frame, learn_columns
+from skdnn.columns import (
+    ENCODE_DATES,
+    Columns,
+    check_same_columns,
+    is_frame,
+    learn_columns,
+    with_nan,
+)
 from skdnn.core.activations import Array
 from skdnn.inputs import Summary, extremes
 
@@ -218,8 +225,8 @@ def _opened(estimator: Any, X: Any, name: str, categorical: Any) -> Any:
         if is_frame(X):
             X = _filled(X)
         elif not issparse(X) and not isinstance(X, np.ndarray):
-            listed = isinstance(X, list | tuple) and isinstance(categorical, list | tuple)
-            X = np.asarray(X, dtype=object if listed else None)
+            told = categorical is not None and not isinstance(categorical, str)
+            X = np.asarray(X, dtype=object if told and isinstance(X, list | tuple) else None)
         elif isinstance(X, np.ndarray) and not X.dtype.isnative:
             X = X.astype(X.dtype.newbyteorder("="))
         if len(X.shape) != 2 or 0 in X.shape:
@@ -240,6 +247,8 @@ def _read_inputs(estimator: Any, X: Any, name: str, columns: Columns, fresh: boo
         as_it_is = columns.reads(X)
         if as_it_is:
             _check_numbers(X, name, "categorical_features names columns of categories")
+            if isinstance(X, np.ndarray) and X.dtype == object:
+                X = with_nan(X)
         read = X if as_it_is else columns.read(X, name)
         finite = True if issparse(X) else "allow-nan"
         try:

@@ -28,7 +28,7 @@ RARE = 1e-3  # the share of the rows up to which a level has no column
 FOLDS = 5
 SMALL, LARGE = 1e-290, 1e290
 HEIGHT = 0.5  # of a ramp
-FARTHEST = 1e6  # ramps beyond the outermost knots
+FARTHEST = 8.0  # times its width that an outermost ramp goes on
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class Ramps:
 
     A linear function of the ramps of x is a piecewise linear one of x. The first ramp of a
     column goes on below its knots and the last one above, by the distance of the outermost
-    two: beyond, x is answered as if it were there. Gorishniy, Rubachev and Babenko (2022),
-    "On embeddings for numerical features in tabular deep learning", section 3.2.
+    two, or 8 times its width if that is less: beyond, x is answered as if it were there.
+    Gorishniy, Rubachev and Babenko (2022), "On embeddings for numerical features in tabular
+    deep learning", section 3.2.
 
     Attributes
     ----------
@@ -321,10 +322,12 @@ def count_levels(x: Array, n_levels: int, w: Array | None) -> Array:
 def category_of(counts: Array, rare: float = RARE) -> Category:
     """Return a category of a column for each level, by the weights of its levels.
 
-    Those up to a share of all rows have none, and there are at most 256.
+    Those up to a share of all rows have none, nor has the only one, and there are at most 256.
     """
     frequent = np.argsort(-counts[:-1], kind="stable")[:MOST_PLACES]
-    kept = np.sort(frequent[counts[frequent] > (rare * counts.sum() if rare else -1.0)])
+    says_nothing = rare and np.count_nonzero(counts) < 2
+    least = np.inf if says_nothing else rare * counts.sum() if rare else -1.0
+    kept = np.sort(frequent[counts[frequent] > least])
     places = np.full(len(counts), -1)
     places[kept] = np.arange(len(kept))
     return Category(places)
@@ -342,9 +345,11 @@ def crossed_means(category: Category, x: Array, w: Array | None, Y: Array) -> Ar
 
 
 def _crossed(index: NDArray[np.intp], w: Array | None, Y: Array, n_levels: int) -> Array:
-    fold = np.random.default_rng(0).permutation(len(index)) % FOLDS
+    counted = np.arange(len(index)) if w is None else np.flatnonzero(w)
+    fold = np.zeros(len(index), np.intp)
+    fold[counted] = np.random.default_rng(0).permutation(len(counted)) % FOLDS
     crossed = np.empty(Y.shape)
-    for k in range(min(FOLDS, len(index))):
+    for k in range(FOLDS):
         others = fold != k
         weights = None if w is None else w[others]
         table = _shrunk_means(index[others], weights, Y[others], n_levels)
@@ -368,7 +373,7 @@ def _shrunk_means(index: NDArray[np.intp], weights: Array | None, Y: Array, n_le
     k = np.count_nonzero(seen)
     each = np.where(seen[:, None], total / np.where(seen, count, 1.0)[:, None], mean)
     # One row more, of the variance of all: levels of single rows tell nothing.
-    one, spread = all_rows / len(w), w @ (Y - mean) ** 2 / all_rows
+    one, spread = all_rows / np.count_nonzero(w), w @ (Y - mean) ** 2 / all_rows
     within = (w @ (Y - each[index]) ** 2 + one * spread) / (max(all_rows - k * one, 0.0) + one)
     size = (all_rows - count @ count / all_rows) / max(k - 1, 1)
     between = (count @ (each - mean) ** 2 / max(k - 1, 1) - within) / max(size, 1e-12)

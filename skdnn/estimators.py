@@ -703,7 +703,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         ):
             return False
         with np.errstate(all="ignore"):
-            return bool(np.isfinite(np.add.reduce(X, axis=None)))
+            return bool(np.isfinite(np.add.reduce(X, axis=None)) or not np.isinf(X).any())
 
     def _can_partial_fit(self) -> bool:
         if self.n_estimators > 1:

@@ -98,9 +98,9 @@ class Inputs:
 
     @cached_property
     def width(self) -> int:
-        """n[0], how many columns A[0] has."""
+        """n[0], how many columns A[0] has: one of 0 if nothing in X tells rows apart."""
         hot = sum(of.width for of in self.categories if of.means is None)
-        return self.direct + sum(self.ramps.bins) + hot
+        return max(self.direct + sum(self.ramps.bins) + hot, 1)
 
     @cached_property
     def n_compact(self) -> int:
@@ -137,7 +137,7 @@ class Inputs:
             [one for is_hot, each in told if is_hot == kind for one in each]
             for kind in (False, True)
         )
-        return [*names, *means, *self.ramps.names(numbers), *hot]
+        return [*names, *means, *self.ramps.names(numbers), *hot] or ["nothing"]
 
     # X in the network's coordinates
 
@@ -306,7 +306,8 @@ class Inputs:
             for h in (False, True)
         )
         ramps = np.repeat(numeric[self.ramps.columns], self.ramps.bins)
-        return np.concatenate([numeric, numeric[self.gaps], means, ramps, hot]).astype(np.intp)
+        found = np.concatenate([numeric, numeric[self.gaps], means, ramps, hot]).astype(np.intp)
+        return found if len(found) else np.zeros(1, np.intp)
 
     @cached_property
     def steps(self) -> NDArray[np.intp]:
@@ -383,7 +384,7 @@ class Inputs:
 
     def _unscaled(self, x: Any, w: Array | None, absent: Any, nowhere: NDArray[np.bool_]) -> Self:
         """Return the coordinates that leave numbers as they are, and fill in their means."""
-        if issparse(x):
+        if issparse(x) or not x.shape[1]:
             return self
         fill = _statistics(x, w, absent, _means)[0].astype(x.dtype)
         if not nowhere.any():
