@@ -67,7 +67,12 @@ def comes_in_blocks(data: Data) -> bool:
 
 def loaded(given: Any) -> Any:
     """Return rows in memory."""
-    return np.asarray(given[:]) if is_stored(given) else given
+    return taken(given, slice(None)) if is_stored(given) else given
+
+
+def taken(X: Any, rows: slice) -> Any:
+    """Return rows that are stored: an array, or a frame if their columns have names."""
+    return X.frame(rows) if hasattr(X, "frame") else np.asarray(X[rows])
 
 
 def lots(X: Any) -> Iterator[slice]:
@@ -82,7 +87,7 @@ def by_lots(call: Callable[[Any], NDArray[Any]], X: Any) -> NDArray[Any]:
     """Return what a function says of rows that are stored, lot by lot."""
     result: Any = None
     for rows in lots(X):
-        part = call(np.asarray(X[rows]))
+        part = call(taken(X, rows))
         if result is None:
             result = np.empty((X.shape[0], *part.shape[1:]), part.dtype)
         result[rows] = part
@@ -92,7 +97,7 @@ def by_lots(call: Callable[[Any], NDArray[Any]], X: Any) -> NDArray[Any]:
 def parts_of(X: Any, y: Any, w: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Yield lots of rows that are stored, with their targets and weights."""
     for rows in lots(X):
-        yield np.asarray(X[rows]), np.asarray(y[rows]), None if w is None else np.asarray(w[rows])
+        yield taken(X, rows), np.asarray(y[rows]), None if w is None else np.asarray(w[rows])
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from skdnn.blocks import (
     loaded,
     parts_of,
     source_of,
+    taken,
 )
 from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES
@@ -269,7 +270,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         if not is_share(self.validation_fraction) or groups is not None:
             raise invalid(self, "validation_fraction", "a share of the rows, for rows on a disk")
         source = source_of(self, X, y, sample_weight, fresh=model is None)
-        return source, learn(source, None, X)
+        return source, learn(source, getattr(X, "names", None), X)
 
     @np.errstate(all="ignore")
     def _fit(
@@ -346,7 +347,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             for rows in source.lots():
                 w = source.weights(rows)
                 if w is None or w.any():
-                    self._partial_fit(np.asarray(X[rows]), source.targets(rows), w, classes)
+                    self._partial_fit(taken(X, rows), source.targets(rows), w, classes)
             return self
         X, y, sample_weight = map(loaded, (X, y, sample_weight))
         check(self)
