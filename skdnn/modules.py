@@ -65,7 +65,8 @@ class Encoding(nn.Module):
         parts = [scaled, missing[:, self.gaps].to(X.dtype)]
         parts += [means(X) for means in self.means]
         parts += [self.ramps(x)] if self.ramps is not None else []
-        return torch.cat(parts + [levels(X) for levels in self.hot], dim=1)
+        A = torch.cat(parts + [levels(X) for levels in self.hot], dim=1)
+        return A if A.shape[1] else X.new_zeros(len(X), 1)  # where nothing tells rows apart
 
     def _scaled(self, x: Any) -> Any:
         if self.center is None:

@@ -152,6 +152,8 @@ def _encoded(g: Graph, inputs: Inputs) -> Any:
     parts = parts[:2] + [block for is_hot, block in blocks if not is_hot]
     parts += ramps + [block for is_hot, block in blocks if is_hot]
     parts = [part for part in parts if part is not None]
+    if not parts:  # nothing tells rows apart
+        return g.floating(g.ConstantOfShape(g.Shape(columns[0])))
     return parts[0] if len(parts) == 1 else g.Concat(*parts, axis=1)
 
 

@@ -190,6 +190,25 @@ def test_categories_alone_are_a_table_too(scale_inputs):
     assert np.max(np.abs(shares.sum(axis=1) - change)) <= 1e-3 * np.max(np.abs(change))
 
 
+@SCALED
+def test_a_table_that_says_nothing_is_a_constant_elsewhere_too(scale_inputs):
+    pytest.importorskip("torch")
+    from skdnn.torch import to_module
+
+    nothing, y = pd.DataFrame({"word": ["red"] * 300, "many": ["L1"] * 300}), table()[1]
+    model = DNNRegressor(max_iter=3, random_state=0, scale_inputs=scale_inputs).fit(nothing, y)
+    module = to_module(model)
+    found = module(module.rows(nothing)).detach().numpy()
+    np.testing.assert_allclose(found, model.predict(nothing), rtol=1e-10)
+    assert not integrated_gradients(model, nothing).any()
+    skl2onnx, runtime = pytest.importorskip("skl2onnx"), pytest.importorskip("onnxruntime")
+    register()
+    graph = skl2onnx.to_onnx(model, nothing[:1]).SerializeToString()
+    session = runtime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    found = session.run(None, {name: nothing[[name]].to_numpy(object) for name in nothing})[0]
+    np.testing.assert_allclose(found[:, 0], model.predict(nothing), rtol=1e-5)
+
+
 def test_codes_in_an_array_are_levels_too():
     torch = pytest.importorskip("torch")
     from skdnn.torch import to_module
