@@ -14,7 +14,9 @@ from sklearn.datasets import load_digits
 from skdnn import DNNClassifier
 
 X, y = load_digits(return_X_y=True)
-model = DNNClassifier(hidden_layer_sizes=(20, 20), weight_decay=0.3, random_state=0).fit(X, y)
+# One column of the input for each pixel, without the ramps beside it.
+params = {"hidden_layer_sizes": (20, 20), "weight_decay": 0.3, "scale_inputs": "clipped"}
+model = DNNClassifier(**params, random_state=0).fit(X, y)
 W = model.weights_[0]
 print("W[1] has shape", W.shape)
 
