@@ -96,6 +96,8 @@ def test_digits_and_the_weights_of_the_first_layer(MLPClassifier, capsys):
         random_state=1,
         learning_rate_init=0.2,
     )
+    if "scale_inputs" in mlp.get_params():
+        mlp.set_params(scale_inputs="clipped")  # as the migration page says of coefs_
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=ConvergenceWarning, module="sklearn")
         mlp.fit(X_train, y_train)
