@@ -21,14 +21,19 @@ from typing import Any
 
 import numpy as np
 
+from skdnn.core.optimizers import OPTIMIZERS
 from skdnn.estimators import BaseDNN
 from skdnn.fingerprint import fingerprint
+from skdnn.fit.training import OF_SEARCH, SCALARS, Curves, End
 from skdnn.fit.watch import Stages
 from skdnn.task import Task
 
 FORMAT = "skdnn checkpoint 3"
 # What may change between the runs of a script without making it another fit.
 IRRELEVANT = {"verbose", "n_jobs", "client"}
+# What a state is made of beside its numbers, and which of these are counts.
+OTHERS = {"end", "curves", "theta", "average", "best_theta"}
+COUNTS = ("seed", "total_epochs", "samples", "steps", "epoch", "stale", "best_epoch")
 SHOWN = 200  # characters of a parameter's value in a message
 
 
@@ -139,7 +144,8 @@ class Checkpoint:
 
     def begin(self, estimator: Any, task: Task, seed: int) -> Saver:
         """Return what saves a fit, and what there is of the same fit to go on from."""
-        return Saver(self.path, self.every, _identity(estimator, task, seed), seed)
+        n = len(task.network.parameters.theta)
+        return Saver(self.path, self.every, _identity(estimator, task, seed), seed, n)
 
 
 class Saver:
@@ -160,22 +166,28 @@ class Saver:
     identity: dict[str, Any]
     seed: int
 
-    def __init__(self, path: str, every: int, identity: dict[str, Any], seed: int) -> None:
+    def __init__(
+        self, path: str, every: int, identity: dict[str, Any], seed: int, n_parameters: int
+    ) -> None:
         self.file, self.every, self.identity, self.seed = _File(path), every, identity, seed
         self.saved: list[list[dict[str, Any]]] = []
         self._is_complete = False
         kept = self.file.read()
         if kept is not None:
-            self._resume(kept)
+            self._resume(kept, n_parameters)
         self._where = _where(self.saved)
         if not self._is_complete:  # from here on the file is this fit's
             self._write(self.saved, False)
             self.file.clear_up()
 
-    def _resume(self, kept: dict[str, Any]) -> None:
+    def _resume(self, kept: dict[str, Any], n_parameters: int) -> None:
+        if not _tells(kept, self.identity):
+            raise self.file.refusal("is damaged (it does not say which fit it is of)")
         for what, now in self.identity.items():
             if difference := _difference(what, kept[what], now):
                 raise self.file.refusal(f"belongs to another fit: {difference}")
+        if not _is_whole(kept, n_parameters):
+            raise self.file.refusal("is damaged (it does not hold what a fit is made of)")
         if kept["runs"]:
             self.seed, self.saved, self._is_complete = kept["seed"], kept["runs"], kept["complete"]
 
@@ -340,6 +352,75 @@ def _name(temporary: str, path: str) -> None:
 def _where(runs: list[list[dict[str, Any]]]) -> list[list[int]]:
     """Return the epoch of every stage of every network."""
     return [[state["epoch"] for state in run] for run in runs]
+
+
+def _tells(kept: dict[str, Any], identity: dict[str, Any]) -> bool:
+    """Whether plain values say which fit they are of, as an identity does."""
+    parts: list[Any] = [kept.get(what) for what in identity]
+    if not all(isinstance(part, dict) for part in parts):
+        return False
+    told = [one for part in parts for one in part.values()]
+    texts = [text for one in told for text in (one if isinstance(one, list) else [one])]
+    return all(isinstance(text, str | None) for text in texts)
+
+
+def _is_whole(kept: dict[str, Any], n: int) -> bool:
+    """Whether plain values are of the types and shapes of a fit of n parameters."""
+    runs = kept.get("runs")
+    return (
+        isinstance(kept.get("complete"), bool)
+        and _is_count(kept.get("seed"))
+        and isinstance(runs, list)
+        and all(isinstance(run, list) for run in runs)
+        and all(_is_state(state, n) for run in runs for state in run)
+    )
+
+
+def _is_state(kept: Any, n: int) -> bool:
+    """Whether plain values are those of a state of n parameters."""
+    if not isinstance(kept, dict) or set(kept) - {"optimizer"} != {*SCALARS, *OTHERS}:
+        return False
+    curves, average, best = (kept[name] for name in ("curves", "average", "best_theta"))
+    if not isinstance(curves, dict) or set(curves) != set(vars(Curves())):
+        return False
+    return (
+        all(_is_count(kept[name]) for name in COUNTS)
+        and all(_is_number(kept[name]) for name in SCALARS)
+        and kept["end"] in list(End)
+        and all(_is_vector(x, n) for x in (kept["theta"], average, best) if x is not None)
+        and kept["theta"] is not None
+        and all(
+            isinstance(curve, list) and all(map(_is_number, curve)) for curve in curves.values()
+        )
+        and all(map(_is_count, curves["validated"]))
+        and len({len(curves[name]) for name in OF_SEARCH}) == 1
+        and ("optimizer" not in kept or _is_optimizer(kept["optimizer"], n))
+    )
+
+
+def _is_optimizer(kept: Any, n: int) -> bool:
+    """Whether plain values are those of an optimiser of n parameters."""
+    return (
+        isinstance(kept, dict)
+        and set(kept) == {"name", "state", "t"}
+        and kept["name"] in list(OPTIMIZERS)
+        and _is_count(kept["t"])
+        and isinstance(kept["state"], np.ndarray)
+        and kept["state"].dtype.kind == "f"
+        and kept["state"].shape == (OPTIMIZERS[kept["name"]].n_states, n)
+    )
+
+
+def _is_vector(value: Any, n: int) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.shape == (n,)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def _with_array(part: dict[str, Any], arrays: dict[str, Any]) -> Any:

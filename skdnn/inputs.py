@@ -398,7 +398,7 @@ class Inputs:
         With f(x) = a g(x) + d in every column of scaled numbers, W[1] <- W[1] a and
         b[1] <- b[1] + W[1] d.
         """
-        if self.center is None:
+        if self.center is None or self.summary is None:  # nothing has gone on
             return
         a, d = self._as_line_in(new)
         W = parameters.W[1][:, : len(a)]

@@ -6,6 +6,8 @@ import pytest
 
 from skdnn import DNNRegressor
 from tests.cases import UNCONVERGED
+from tests.hard.strangers import Files
+from tests.hard.tables import Draw
 
 pytestmark = UNCONVERGED
 
@@ -72,3 +74,15 @@ def test_weights_of_one_are_none_beside_categories_of_many_levels():
 def test_targets_beyond_float32_are_scored_in_the_type_of_x():
     ours, theirs = (model(scoring=None).fit(X, y * k).validation_scores_ for k in (1.0, 2.0**200))
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_a_column_that_is_missing_throughout_goes_on_unscaled():
+    gone = X.copy()
+    gone[:, 1] = np.nan
+    fitted = model(scale_inputs=None).partial_fit(gone, y).partial_fit(gone, y)
+    assert np.isfinite(fitted.predict(X)).all()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_checkpoint_that_holds_another_value_is_refused_by_name(tmp_path, seed):
+    assert Files(tmp_path).forged(Draw(seed)) in ("refused", "taken", "as it was")
