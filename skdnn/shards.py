@@ -196,6 +196,7 @@ def _holds_objects(X: Any) -> bool:
     return is_frame(X) and any(getattr(dtype, "kind", "O") not in "biufc" for dtype in X.dtypes)
 
 
+@np.errstate(all="ignore")
 def read_part(given: tuple[Any, Any, Any], i: int, reader: Reader) -> Part | None:
     """Check the rows of a partition, X, y and weights; None if there are none."""
     (X, y, w), est, suffix = given, reader.est, reader.suffix
@@ -240,6 +241,7 @@ def _stacked(arrays: list[Any]) -> Any:
     return np.concatenate(arrays) if dense else vstack(arrays, "csr")
 
 
+@np.errstate(all="ignore")
 def tell(part: Part, number: int, n_sampled: int, distinct: Any) -> Told | None:
     """Return what is learnt from, of a shard; None if all of its rows have weight 0."""
     w = part.w
@@ -280,6 +282,7 @@ def counts_of(part: Part, task: Task) -> tuple[int, int, int]:
     return task.n, task.n_rows, task.n_spare
 
 
+@np.errstate(all="ignore")
 def prepared(part: Part, number: int, task: Task, net: Net, dtype: Any) -> Shard:
     """Return a shard's rows in the network's coordinates."""
     task = replace(task, data=part)

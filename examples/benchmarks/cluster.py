@@ -138,7 +138,8 @@ def kills(args):
         "both killed": lambda local, client: kill(client, 2),
         "one added": lambda local, client: local.scale(3),
     }
-    for solver, params in KINDS.items():
+    for solver in args.solvers:
+        params = KINDS[solver]
         with cluster(2) as (_, client):
             clock = Clock()
             model = DaskDNNRegressor(random_state=0, client=client, **params)
@@ -161,7 +162,8 @@ def kills(args):
             print(
                 f"  {what}: {same} of {n} bit by bit the same; the longest pause from one epoch"
                 f" to the next {max(longest):.1f} s, median {statistics.median(longest):.1f} s"
-                f" (at {min(moments):.1f} to {max(moments):.1f} s)"
+                f" (at {min(moments):.1f} to {max(moments):.1f} s)",
+                flush=True,
             )
 
 
@@ -329,6 +331,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--solvers", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--rows", type=int, default=4_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=0)
