@@ -22,11 +22,10 @@ import dask.dataframe as dd
 import distributed
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import _fit_context
-from sklearn.utils._param_validation import HasMethods
-from sklearn.utils.validation import _get_feature_names, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 import skdnn
+from skdnn._sklearn import HasMethods, _fit_context, _get_feature_names
 from skdnn.columns import Columns
 from skdnn.core.network import Parameters
 from skdnn.door import check_together

@@ -17,13 +17,9 @@ from scipy.sparse import issparse
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.multiclass import unique_labels
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    _get_feature_names,
-    check_consistent_length,
-    validate_data,
-)
+from sklearn.utils.validation import check_consistent_length, validate_data
 
+from skdnn._sklearn import _check_sample_weight, _get_feature_names
 from skdnn.columns import (
     ENCODE_DATES,
     Columns,

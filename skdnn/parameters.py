@@ -21,7 +21,8 @@ from typing import Any, Literal, NamedTuple, Never, TypeVar, dataclass_transform
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import (
+
+from skdnn._sklearn import (
     HasMethods,
     Interval,
     InvalidParameterError,
@@ -29,7 +30,6 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
-
 from skdnn.attributes import ATTRIBUTES
 from skdnn.core.activations import ACTIVATIONS
 from skdnn.core.initializers import INITIALIZERS

@@ -21,8 +21,8 @@ from sklearn.metrics import (
     roc_auc_score,
     top_k_accuracy_score,
 )
-from sklearn.utils import _safe_indexing
 
+from skdnn._sklearn import _safe_indexing
 from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
 from skdnn.door import Data, about

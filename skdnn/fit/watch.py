@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
-from sklearn.utils import _safe_indexing
 
+from skdnn._sklearn import _safe_indexing
 from skdnn.core.activations import Array
 from skdnn.fit.clock import Clock
 from skdnn.fit.training import End, Found, State
