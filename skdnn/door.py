@@ -430,11 +430,18 @@ def _warn_of_far_columns(X: Any, name: str, beside: Data) -> None:
 
 def _far_columns(X: Any, of: Any) -> NDArray[np.intp]:
     """Return the numbers of the columns that lie far outside of those of other rows."""
-    low, high = extremes(of, None)
-    least, most = extremes(X, None)
+    low, high = _range(of)
+    least, most = _range(X)
     with np.errstate(over="ignore"):
         away = FAR * (high - low)
         return np.flatnonzero((low < high) & ((least > high + away) | (most < low - away)))
+
+
+def _range(X: Any) -> tuple[Array, Array]:
+    """Return the least and the largest number of every column, NaN where there is none."""
+    if issparse(X):
+        return extremes(X, None)
+    return np.fmin.reduce(X, axis=0), np.fmax.reduce(X, axis=0)
 
 
 def warn_if_rounded(data: Data) -> None:

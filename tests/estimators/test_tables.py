@@ -300,6 +300,17 @@ def test_a_category_that_fit_has_seen_may_be_missing_throughout(container):
     assert_array_equal(ours.predict(FRAME.assign(city=ABSENT[container])), missing)
 
 
+@pytest.mark.parametrize("where", ["X", "X_val", "both"])
+def test_rows_to_validate_on_that_lie_elsewhere_are_told_of_beside_gaps_too(where):
+    frame, elsewhere = FRAME.copy(), FRAME.assign(visits=1e6 + VISITS)
+    if where != "X_val":
+        frame["visits"] = frame["visits"].where(VISITS > 2)
+    if where != "X":
+        elsewhere["visits"] = elsewhere["visits"].where(VISITS > 2)
+    with pytest.warns(UserWarning, match=r"All rows of X_val lie .* in the columns \[2\]"):
+        model(DNNRegressor).fit(frame, Y, X_val=elsewhere, y_val=Y)
+
+
 def test_na_in_an_array_of_objects_is_missing():
     floats = np.c_[SIZE, VISITS]
     objects = floats.astype(object)
