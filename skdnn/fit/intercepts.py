@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.optimize
 from sklearn.utils import gen_batches
@@ -35,27 +37,43 @@ def intercepts(objective: Objective, parameters: Parameters, factor: float) -> A
     ndarray of shape (m,)
         Zeros for a network that has no finite outputs.
     """
-    batches, loss = objective.batches, objective.loss
     Z = np.empty((parameters.sizes[-1], objective.n), objective.dtype)
     with objective.threads():
         if not np.isfinite(objective.value(parameters, Z).J):
             return np.zeros(len(Z))
-    n = batches.n_counted
 
     def value_and_slope(c: Array) -> tuple[float, Array]:
-        total, slope = float(c @ c) / (2.0 * n * SPREAD**2), c / (n * SPREAD**2)
-        for part in gen_batches(objective.n, CHUNK):
-            moved = factor * Z[:, part].astype(np.float64) + c[:, None]
-            Y, w = batches.targets(part)
-            A, dZ, work = np.empty_like(moved), np.empty_like(moved), np.empty((2, *moved.shape))
-            loss.output(moved, A, work)
-            total += loss.value(moved, A, Y, w, work) / objective.weight
-            loss.gradient(A, Y, w, objective.weight, out=dZ)
-            slope += dZ.sum(axis=1)
-        return total, slope
+        return moved(objective, Z, factor, c, objective.weight)
 
-    start, stop_at = np.zeros(len(Z)), {"gtol": 1e-7, "ftol": 1e-14}
-    found = scipy.optimize.minimize(
-        value_and_slope, start, method="L-BFGS-B", jac=True, options=stop_at
-    )
+    return balanced(len(Z), objective.batches.n_counted, value_and_slope)
+
+
+def moved(
+    objective: Objective, Z: Array, factor: float, c: Array, weight: float
+) -> tuple[float, Array]:
+    """Return J on rows whose raw outputs were Z and are factor Z + c, and its slope in c.
+
+    Both are divided by `weight`, that of all rows, of which these may be a part.
+    """
+    loss, total, slope = objective.loss, 0.0, np.zeros(len(c))
+    for part in gen_batches(objective.n, CHUNK):
+        outputs = factor * Z[:, part].astype(np.float64) + c[:, None]
+        Y, w = objective.batches.targets(part)
+        A, dZ, work = np.empty_like(outputs), np.empty_like(outputs), np.empty((2, *outputs.shape))
+        loss.output(outputs, A, work)
+        total += loss.value(outputs, A, Y, w, work) / weight
+        loss.gradient(A, Y, w, weight, out=dZ)
+        slope += dZ.sum(axis=1)
+    return total, slope
+
+
+def balanced(m: int, n: int, value_and_slope: Callable[[Array], tuple[float, Array]]) -> Array:
+    """Return the m intercepts of the least J + |c|^2 / (2 n SPREAD^2), of J and its slope in c."""
+
+    def penalised(c: Array) -> tuple[float, Array]:
+        total, slope = value_and_slope(c)
+        return total + float(c @ c) / (2.0 * n * SPREAD**2), slope + c / (n * SPREAD**2)
+
+    start, stop_at = np.zeros(m), {"gtol": 1e-7, "ftol": 1e-14}
+    found = scipy.optimize.minimize(penalised, start, method="L-BFGS-B", jac=True, options=stop_at)
     return found.x

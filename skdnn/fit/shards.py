@@ -22,12 +22,13 @@ from skdnn.core.activations import Array
 from skdnn.core.losses import Loss
 from skdnn.core.memory import Workspace
 from skdnn.core.network import Network, Parameters, forward
+from skdnn.fit.intercepts import balanced, moved
 from skdnn.fit.judge import Judge
 from skdnn.fit.objective import CHUNK, Cost, Criterion, Objective
 from skdnn.fit.recipe import Problem, Recipe, split
 from skdnn.fit.rows import Batches, Rows, aligned
 from skdnn.fit.threads import one_thread
-from skdnn.fit.training import Plan, State
+from skdnn.fit.training import Found, Plan, State
 
 # How many answers are added at once: of more there are sums of sums.
 FAN = 8
@@ -231,6 +232,23 @@ def loss_of(shard: Shard, theta: Array, chosen: Chosen | None) -> tuple[Any]:
         return (objective.total(objective.network.parameters),)
 
 
+def seen_in_training(shard: Shard, theta: Array, chosen: Chosen | None) -> Seen:
+    """Return the raw outputs of the rows to train on."""
+    numbers = None if chosen is None else chosen.training
+    return look(shard if numbers is None else replace(shard, rows=shard.rows.only(numbers)), theta)
+
+
+def moved_by(
+    shard: Shard, seen: Seen, chosen: Chosen | None, factor: float, c: Array, weight: float
+) -> tuple[float, Array]:
+    """Return the mean loss, and its slope, of raw outputs factor Z + c; they add up."""
+    numbers = None if chosen is None else chosen.training
+    with one_thread(), np.errstate(all="ignore"):
+        theta = np.broadcast_to(np.zeros((), seen.Z.dtype), (Parameters.count(shard.net.sizes),))
+        objective = shard.objective(theta, numbers, trains=False)
+        return moved(objective, aligned(seen.Z), factor, c, weight)
+
+
 def loss_of_mean(shard: Shard, thetas: list[Array]) -> tuple[Any]:
     """Return the sum of the losses of all rows for the mean of several networks' raw outputs."""
     rows, net = shard.rows, shard.net
@@ -379,6 +397,27 @@ class ProblemInShards(Problem):
         if not held_out:
             return numbers, None
         return numbers, JudgeOfShards(self.engine, held_out, self.net, recipe.calibrate)
+
+    def intercepts(self, found: Found) -> Array | None:
+        """Return those that give the classes their shares among the rows trained on."""
+        engine, shards = self.engine, self.shards
+        numbers: Any = found.numbers or self.whole
+        theta, n = found.state.final().theta, len(shards)
+        shared = [engine.share(theta)] * n
+        seen = engine.map(seen_in_training, shards, shared, numbers.chosen)
+        (loss,) = total(engine, engine.map(loss_seen, seen))
+        if not np.isfinite(loss):
+            return np.zeros(self.net.sizes[-1])
+        weights = [numbers.weight] * n
+        counts = engine.gather(engine.map(count, shards))
+        n_counted = sum(numbers.sizes) if found.numbers else sum(of for _, of, *_ in counts)
+
+        def value_and_slope(c: Array) -> tuple[float, Array]:
+            factors, at = [found.factor] * n, [c] * n
+            parts = engine.map(moved_by, shards, seen, numbers.chosen, factors, at, weights)
+            return total(engine, parts)
+
+        return balanced(self.net.sizes[-1], n_counted, value_and_slope)
 
     def objective(self, numbers: Any, settings: Any, plan: Plan) -> ObjectiveInShards:
         """Return J on the rows that `hold_out` returned, or on all."""

@@ -357,3 +357,11 @@ def test_a_failed_fit_leaves_what_was_there():
     with pytest.raises(ValueError, match="partition"):
         model.fit(cut(X), unfit_in_the_third(NUMBERS))
     assert found(model) == before
+
+
+def test_calibration_gives_the_classes_their_shares():
+    model = small(DaskDNNClassifier, max_iter=10).fit(cut(X), cut(LABELS))
+    assert np.any(model.recipe_.intercepts[0])
+    shares = [np.mean(label == LABELS) for label in model.classes_]
+    mean = model.to_local().predict_proba(X).mean(axis=0)
+    np.testing.assert_allclose(mean, shares, atol=0.003)

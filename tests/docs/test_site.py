@@ -21,6 +21,7 @@ ADDRESS = PROJECT["urls"]["Homepage"]
 # These have tests of their own, but for contributing.md, which shows classes to be pasted.
 TESTED_ELSEWHERE = {
     *("paper.md", "requests.md", "contributing.md", "migration.md", "saving.md", "with_others.md"),
+    "scale.md",
 }
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"\d+\.\d+")
