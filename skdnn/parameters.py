@@ -565,6 +565,7 @@ class Common:
     )
     categorical_features: Any = param(
         default="from_dtype",
+        plain=None,
         rule=[None, Names({"from_dtype"}), "array-like"],
         doc="""{'from_dtype'}, None or array-like of int, str or bool
         Which columns of X hold categories: by numbers, names or a mask; with 'from_dtype' those
