@@ -3,6 +3,7 @@
 from skdnn.checkpoint import Checkpoint
 from skdnn.display import LossCurveDisplay
 from skdnn.estimators import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn.search import search_space
 from skdnn.version import __version__
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "DNNRegressor",
     "LossCurveDisplay",
     "__version__",
+    "search_space",
 ]
