@@ -15,8 +15,7 @@ from skdnn import DNNClassifier
 
 X, y = load_digits(return_X_y=True)
 # One column of the input for each pixel, without the ramps beside it.
-params = {"hidden_layer_sizes": (20, 20), "weight_decay": 0.3, "scale_inputs": "clipped"}
-model = DNNClassifier(**params, random_state=0).fit(X, y)
+model = DNNClassifier((20, 20), weight_decay=0.3, scale_inputs="clipped", random_state=0).fit(X, y)
 W = model.weights_[0]
 print("W[1] has shape", W.shape)
 
