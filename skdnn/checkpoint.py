@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
@@ -239,7 +240,7 @@ class _File:
             raise self.refusal(f"is damaged ({type(error).__name__}: {error})") from error
         if not isinstance(kept, dict) or "format" not in kept:
             raise self.refusal("is not a checkpoint of skdnn")
-        if kept["format"] != FORMAT:
+        if not _is_one_of(kept["format"], [FORMAT]):
             raise self.refusal(f"has the format {kept['format']!r}; this version has {FORMAT!r}")
         if digest != fingerprint([text, arrays]):
             raise self.refusal("is damaged (it is not what was written)")
@@ -386,7 +387,7 @@ def _is_state(kept: Any, n: int) -> bool:
     return (
         all(_is_count(kept[name]) for name in COUNTS)
         and all(_is_number(kept[name]) for name in SCALARS)
-        and kept["end"] in list(End)
+        and _is_one_of(kept["end"], End)
         and all(_is_vector(x, n) for x in (kept["theta"], average, best) if x is not None)
         and kept["theta"] is not None
         and all(
@@ -403,12 +404,16 @@ def _is_optimizer(kept: Any, n: int) -> bool:
     return (
         isinstance(kept, dict)
         and set(kept) == {"name", "state", "t"}
-        and kept["name"] in list(OPTIMIZERS)
+        and _is_one_of(kept["name"], OPTIMIZERS)
         and _is_count(kept["t"])
         and isinstance(kept["state"], np.ndarray)
         and kept["state"].dtype.kind == "f"
         and kept["state"].shape == (OPTIMIZERS[kept["name"]].n_states, n)
     )
+
+
+def _is_one_of(value: Any, names: Iterable[str]) -> bool:
+    return isinstance(value, str) and value in list(names)
 
 
 def _is_vector(value: Any, n: int) -> bool:

@@ -51,6 +51,7 @@ from skdnn.names import (
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
+LARGEST = float(np.finfo(np.float64).max)
 # Noise, held-out rows and schedules are for solvers that take mini-batches, and fewer rows
 # than HELD_OUT_FROM cannot spare any.
 STOCHASTIC = ("sgd", "adam")
@@ -793,6 +794,8 @@ def validate(estimator: Any) -> None:
     hints = {field.name: field.metadata["hint"] for field in dataclasses.fields(estimator)}
     for name, rule in estimator._parameter_constraints.items():
         value = getattr(estimator, name)
+        if isinstance(value, Integral) and abs(int(value)) > LARGEST:
+            raise invalid(estimator, name, f"a number of at most {LARGEST:.3g}")
         try:
             validate_parameter_constraints({name: rule}, {name: value}, type(estimator).__name__)
         except InvalidParameterError as error:

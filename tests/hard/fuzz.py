@@ -35,7 +35,7 @@ from tests.hard.estimators import (
     insist,
 )
 from tests.hard.objective import objective_of
-from tests.hard.tables import Draw, Table, draw_container, draw_table
+from tests.hard.tables import Draw, Table, draw_container, draw_table, is_boolean
 
 FITTED, REFUSED = "fitted", "refused"
 NAMES = sorted({*OPTIONS, *DNNRegressor().get_params(), *DNNClassifier().get_params()})
@@ -151,7 +151,16 @@ def staged(problem, stage, X, y, w):
 def descent(draw, n, **fixed):
     """Return a smooth problem under a solver that no order of rows changes."""
     problem = draw_problem(draw, n, smooth=True, solver=draw.one(["gd", "lbfgs"]), **fixed)
-    drawn = {"early_stopping", "dropout", "n_estimators", "time_limit", "precision", "max_iter"}
+    # A rate by the rows seen, invscaling, knows rows and no weights.
+    drawn = {
+        "learning_rate",
+        "early_stopping",
+        "dropout",
+        "n_estimators",
+        "time_limit",
+        "precision",
+        "max_iter",
+    }
     for name in drawn & set(problem.params):
         del problem.params[name]
     problem.params |= {
@@ -334,7 +343,8 @@ def missing(draw):
     insist(close(answers(model, row)[0], whole[i], single), "a row alone", whole[i])
     unknown = {n: x.copy() for n, x in table.columns.items()}
     for name in table.categories:
-        unknown[name][:] = "not seen before"
+        if not is_boolean(unknown[name]):  # of which there is no third
+            unknown[name][:] = "not seen before"
     X = Table(unknown, table.dtype, table.categories).plain()
     insist(np.isfinite(answers(model, X)).all(), "levels that are not known")
     return FITTED

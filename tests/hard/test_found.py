@@ -86,3 +86,9 @@ def test_a_column_that_is_missing_throughout_goes_on_unscaled():
 @pytest.mark.parametrize("seed", range(30))
 def test_a_checkpoint_that_holds_another_value_is_refused_by_name(tmp_path, seed):
     assert Files(tmp_path).forged(Draw(seed)) in ("refused", "taken", "as it was")
+
+
+@pytest.mark.parametrize("name", ["time_limit", "alpha", "learning_rate_init", "max_iter"])
+def test_a_parameter_beyond_float64_is_refused_by_name(name):
+    with pytest.raises(ValueError, match=f"{name}.*at most 1.8e"):
+        model(**{name: 10**400}).fit(X, y)
