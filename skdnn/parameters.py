@@ -589,7 +589,8 @@ class Common:
         mean (or the median), with a 0/1 column beside it where fit saw it missing.
 
         In `partial_fit` the statistics go on with every call: means and deviations exactly,
-        medians and ranges as means over the calls. W[1] and b[1] are rewritten for them, so
+        medians and ranges as means over the calls, but knots stay those of the first call, which
+        should have more than a few rows. W[1] and b[1] are rewritten for them, so
         that W[1] f(x) + b[1] stays: exactly for 'standard', and with clipping as nearly as a
         line can, by which the input of a unit changes by at most 15 times the sum of its
         weights' magnitudes, and by next to nothing once the statistics have settled.""",

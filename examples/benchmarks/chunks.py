@@ -79,9 +79,12 @@ def main():
     X_test, y_test = flights(50_000, 2)
     rate: dict[str, Any] = dict(learning_rate="constant", learning_rate_init=0.005)
     standard = partial(DNNRegressor, scale_inputs="standard", random_state=0)
+    clipped = partial(DNNRegressor, scale_inputs="clipped", random_state=0)
     estimators: dict[str, Any] = {
         "DNNRegressor().fit": DNNRegressor(random_state=0),
         "DNNRegressor().partial_fit": DNNRegressor(random_state=0),
+        "clipped, fit": clipped(),
+        "clipped, partial_fit": clipped(),
         "standard, fit": standard(),
         "standard, partial_fit": standard(),
         "standard, partial_fit, constant 0.005": standard(**rate),
