@@ -12,7 +12,7 @@ from tests.cases import UNCONVERGED, Crash, Spy, contents_of, epoch, outputs_of,
 
 pytestmark = UNCONVERGED
 
-N, D, POOL_ROWS = 1100, 3, 256
+N, D, POOL_ROWS = 1100, 3, 512
 rng = np.random.default_rng(0)
 X = rng.normal(size=(N, D)) * [1.0, 10.0, 0.1] + [0.0, 5.0, 1.0]
 SCORE = X[:, 0] - 0.1 * X[:, 1] + 0.1 * rng.normal(size=N)
@@ -28,7 +28,7 @@ EACH = pytest.mark.parametrize("Estimator", TARGETS)
 
 @pytest.fixture(autouse=True)
 def pools(monkeypatch):
-    """Have pools of 256 rows in blocks of 4, none of which are kept."""
+    """Have pools of 512 rows in blocks of 8, none of which are kept."""
     monkeypatch.setattr(blocks, "LEAST_ROWS", POOL_ROWS)
     monkeypatch.setattr(blocks, "MOST_ROWS", POOL_ROWS)
     monkeypatch.setattr(blocks, "KEPT", 0)
@@ -138,7 +138,7 @@ def test_what_is_kept_changes_nothing(Estimator, monkeypatch):
 
 
 def test_one_block_and_many_have_one_objective(monkeypatch):
-    params = {**SMALL, "solver": "gd", "max_iter": 5, "precision": None}
+    params = {**SMALL, "solver": "gd", "max_iter": 5, "scale_inputs": "clipped"}
     many = DNNRegressor(**params).fit(X, SCORE, W)
     monkeypatch.setattr(blocks, "MOST_ROWS", N)
     monkeypatch.setattr(blocks, "LEAST_ROWS", N)
