@@ -182,7 +182,7 @@ def agree(one, other, X, X_other, tolerance, told):
 
 def counted_rows(draw):
     """A weight of k counts as k rows."""
-    n = draw.between(8, 50)
+    n = draw.between(8, 32)  # more levels would be told by means over folds of the rows
     table = draw_table(draw, n, dtype=np.float64)
     problem = descent(draw, n)
     w = draw.rng.integers(0, 4, n)
@@ -213,7 +213,7 @@ def scaled_weights(draw):
 
 def permuted_rows(draw):
     """The order of rows changes nothing under a full batch."""
-    n = draw.between(8, 50)
+    n = draw.between(8, 32)  # more levels would be told by means over folds of the rows
     table = draw_table(draw, n, dtype=np.float64)
     problem = descent(draw, n)
     order = draw.rng.permutation(n)
@@ -403,9 +403,8 @@ def nonsense(draw):
     except (ValueError, TypeError) as error:
         insist(is_ours(error), name, "=", repr(value), "gave", error)
         diverged = "learning_rate_init" in str(error) and name != "learning_rate_init"
-        insist(
-            not begun.events or diverged, name, "=", repr(value), "was refused after work had begun"
-        )
+        may_be_late = diverged or callable(value)  # which only a call shows to be unfit
+        insist(may_be_late or not begun.events, name, "=", repr(value), "was refused late")
         insist(not differing(contents_of(model), before), "a refused fit changed the estimator")
         return REFUSED
     except Exception as error:
