@@ -62,9 +62,11 @@ class Table:
     """
 
     def __init__(self, values: NDArray[Any], names: list[str], folder: Any) -> None:
-        self.values, self.folder = values, folder
+        self.values: Any = values
+        self.folder: Any = folder
         self.names: NDArray[Any] = np.array(names, object)
-        self.shape, self.dtype = values.shape, values.dtype
+        self.shape: Any = values.shape
+        self.dtype: Any = values.dtype
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -84,8 +86,11 @@ class Labels:
     """Labels, as their numbers in a file, read by slices of rows."""
 
     def __init__(self, codes: NDArray[Any], labels: NDArray[Any], folder: Any) -> None:
-        self.codes, self.labels, self.folder = codes, labels, folder
-        self.shape, self.dtype = codes.shape, labels.dtype
+        self.codes: Any = codes
+        self.labels: Any = labels
+        self.folder: Any = folder
+        self.shape: Any = codes.shape
+        self.dtype: Any = labels.dtype
 
     def __len__(self) -> int:
         return self.shape[0]

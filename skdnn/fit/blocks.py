@@ -70,7 +70,7 @@ class Blocks:
     _kept: dict[int, Rows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.ends = np.cumsum(self.counts)
+        self.ends: Any = np.cumsum(self.counts)
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -154,7 +154,8 @@ class ObjectiveInBlocks(Objective):
         dropout: tuple[float, ...] = (),
         unit: Any = 1.0,
     ) -> None:
-        self.blocks, self.without = blocks, held_out.numbers
+        self.blocks: Any = blocks
+        self.without: Any = held_out.numbers
         n, weight = len(blocks) - len(self.without), blocks.weight - held_out.weight
         rows: Any = _Sized(blocks, n, weight)
         super().__init__(rows, network, alpha, min(batch_size, n), dropout, unit)
