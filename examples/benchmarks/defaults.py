@@ -35,7 +35,7 @@ from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import KFold, train_test_split
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, TargetEncoder
@@ -146,7 +146,7 @@ def behind_encoder(make, X):
 
     def made(task, n, seed):
         encoder = make_column_transformer(
-            (TargetEncoder(random_state=seed), wide),
+            (TargetEncoder(cv=KFold(5, shuffle=True, random_state=seed)), wide),
             remainder="passthrough",
             verbose_feature_names_out=False,
         )
