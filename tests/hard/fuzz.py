@@ -83,6 +83,9 @@ def close(a, b, tolerance):
 # The same values in any container
 
 
+DECLARE = ("category", "shuffled category", "polars categorical", "polars enum")
+
+
 def containers(draw):
     """The same values in any container give the same model and answers."""
     n = draw.one([12, 40, 70, 130])
@@ -96,7 +99,7 @@ def containers(draw):
     y, y_name = in_another_container(draw, problem.y)
     w = draw_weights(draw, n)
     stage = draw.one(["fit", "fit", "partial_fit", "X_val", "warm start"])
-    if name == "shuffled category" and stage == "partial_fit":
+    if name in DECLARE and stage == "partial_fit":
         stage = "fit"  # there the levels are all that the type declares
     one = attempt(lambda: staged(problem, stage, table.plain(), problem.y, w))
     other = attempt(lambda: staged(problem, stage, X, y, w))
