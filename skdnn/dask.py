@@ -115,7 +115,7 @@ class resilient:
     >>> X, y = load_iris(return_X_y=True)
     >>> client = Client(processes=False, n_workers=1, dashboard_address=":0")
     >>> with client, joblib.parallel_config("dask", client=resilient(client)):
-    ...     cross_val_score(DNNClassifier(random_state=0), X, y, cv=3).min() > 0.9
+    ...     bool(cross_val_score(DNNClassifier(random_state=0), X, y, cv=3).min() > 0.9)
     True
     """
 

@@ -199,7 +199,7 @@ def gradients(
     >>> from skdnn import DNNClassifier
     >>> from skdnn.verify import gradients
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = DNNClassifier((5,), random_state=0, learning_rate="cosine", max_iter=20)
+    >>> model = DNNClassifier((5,), scale_inputs="clipped", random_state=0, max_iter=20)
     >>> dJ = gradients(model.fit(X, y), X, y)
     >>> [dW.shape for dW in dJ.dW], [db.shape for db in dJ.db]
     ([(5, 4), (3, 5)], [(5, 1), (3, 1)])
@@ -265,7 +265,7 @@ def check_gradients(
     >>> from skdnn import DNNClassifier
     >>> from skdnn.verify import check_gradients
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = DNNClassifier((5,), random_state=0, learning_rate="cosine", max_iter=20)
+    >>> model = DNNClassifier((5,), scale_inputs="clipped", random_state=0, max_iter=20)
     >>> check = check_gradients(model.fit(X, y), X, y, method="complex-step")
     >>> check.max_relative_error < 1e-12
     True
