@@ -2,9 +2,10 @@
 
 import os
 import signal
+from contextlib import suppress
 
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Status
 
 OPTIONS = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
 
@@ -12,11 +13,12 @@ OPTIONS = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 5
 @pytest.fixture(scope="package")
 def cluster():
     """Return a client of two workers; what is killed is started again."""
-    with (
-        LocalCluster(n_workers=2, **OPTIONS) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    cluster = LocalCluster(n_workers=2, **OPTIONS)
+    with Client(cluster, set_as_default=False) as client:
         yield client
+    with suppress(KeyError):  # its own, of a worker that was killed as it came: all are closed then
+        cluster.close()
+    cluster.status = Status.closed
 
 
 @pytest.fixture
