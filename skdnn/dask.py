@@ -396,22 +396,17 @@ class _DaskDNN(BaseDNN, OnCluster):
         local.__setstate__(deepcopy(kept))
         return local
 
-    def _settings(
-        self,
-        n: int,
-        n_rows: int,
-        validates: bool = False,
-        partial: bool = False,
-        sizes: Sequence[int] = (),
-    ) -> Settings:
-        values = vars(super()._settings(n, n_rows, validates, partial)).copy()
+    def _settings(self, task: Any, partial: bool = False) -> Settings:
+        values = vars(super()._settings(task, partial)).copy()
         del values["client"]
         if values["solver"] != "lbfgs" and values["early_stopping"] and values["scoring"] != "loss":
             raise invalid(self, "scoring", "'auto' or 'loss': a cluster judges by the loss")
         if values["batch_size"] == "cluster":
-            values["batch_size"] = batch_rows(n, Parameters.count(sizes))
+            values["batch_size"] = batch_rows(
+                task.n, Parameters.count(task.network.parameters.sizes)
+            )
         if not values["keeps_max_iter"] and isinstance(values["batch_size"], int):
-            values["max_iter"] = n_epochs(n, values["batch_size"])
+            values["max_iter"] = n_epochs(task.n, values["batch_size"])
         return Settings(**values)
 
     def _can_partial_fit(self) -> NoReturn:

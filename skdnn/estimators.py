@@ -299,11 +299,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
     def _follow(self, task: Any, clock: Clock) -> Self:
         """Do with the rows of a task, wherever they are, what the parameters say."""
         n, n_rows, validates = task.n, task.n_rows, task.given is not None
-        sizes = task.network.parameters.sizes
-        settings = self._settings(n, n_rows, validates, sizes=sizes)
-        if is_auto(self.precision) and task.loses_digits:
-            settings = Settings(**{**vars(settings), "precision": None})
-        settings = Settings(**{**vars(settings), "fan_in": task.inputs.fan_in})
+        settings = self._settings(task)
         recipe = Recipe.of(
             settings, n, n_rows, task.n_spare, validates, task.data.X.dtype, task.parts
         )
@@ -367,10 +363,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         if model is not None:
             targets = targets.going_on(data.y, data.w, data.unit)
         task = Task.of(self, data, None, targets, model, renews=True)
-        n, n_rows = len(data.y), len(task.counted)
-        settings = self._settings(n, n_rows, partial=True)
-        settings = Settings(**{**vars(settings), "fan_in": task.inputs.fan_in})
-        recipe = Recipe.of_partial_fit(settings, n, n_rows, data.X.dtype)
+        settings = self._settings(task, partial=True)
+        recipe = Recipe.of_partial_fit(settings, task.n, task.n_rows, data.X.dtype)
         problem = task.problem(recipe)
         earlier = recipe.start(problem, self._draw_seed()) if state is None else state
         state, come_back = earlier.branch()
@@ -396,18 +390,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             return self._learn_targets(data, classes)
         return self._renew_targets(model.targets, data, classes)
 
-    def _settings(
-        self,
-        n: int,
-        n_rows: int,
-        validates: bool = False,
-        partial: bool = False,
-        sizes: Sequence[int] = (),
-    ) -> Settings:
-        """Return the parameters for n rows, n_rows of weight > 0, every "auto" resolved.
-
-        The sizes of the network decide nothing here.
-        """
+    def _settings(self, task: Any, partial: bool = False) -> Settings:
+        """Return the parameters for the rows of a task, every "auto" resolved."""
+        n = task.n
         batch_size = 0 if isinstance(self.batch_size, str) else self.batch_size
         if self.solver in STOCHASTIC and batch_size > n:
             warnings.warn(
@@ -415,16 +400,18 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
                 " all of them.",
                 stacklevel=2,
             )
-        values = vars(resolve(self, n_rows, validates)).copy()
+        values = vars(resolve(self, task.n_rows, task.given is not None)).copy()
         values["max_iter"] = resolve(self, n).max_iter
         values["keeps_max_iter"] = not is_auto(self.max_iter)
         values["dropout"] = dropout_rates(self)
+        values["fan_in"] = task.inputs.fan_in
         values["average_grows"] = partial and is_auto(self.average_decay)
         if partial:
             if is_auto(self.learning_rate) and self.solver in STOCHASTIC:
                 values["learning_rate"] = "inverse_sqrt"
             values["early_stopping"] = False
-            values["precision"] = None if is_auto(self.precision) else self.precision
+        if is_auto(self.precision) and (partial or task.loses_digits):
+            values["precision"] = None
         return Settings(**values)
 
     def _draw_seed(self) -> int:
