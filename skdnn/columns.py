@@ -52,12 +52,12 @@ class Columns:
         """The number of columns."""
         return len(self.levels)
 
-    @property
+    @cached_property
     def categorical(self) -> list[int]:
         """The numbers of the columns that hold categories."""
         return [j for j, levels in enumerate(self.levels) if levels is not None]
 
-    @property
+    @cached_property
     def numeric(self) -> list[int]:
         """The numbers of the columns that hold numbers."""
         return [j for j, levels in enumerate(self.levels) if levels is None]

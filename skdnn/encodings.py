@@ -412,6 +412,12 @@ class Expansion:
         low, high = ramps.limits
         return ramps.matrix, HEIGHT * low, HEIGHT * high
 
+    def written_out(self, rows: Array, width: int) -> Array:
+        """Return rows of A[0], which has that width, as an array of their own."""
+        X = np.empty((len(rows), width), rows.dtype)
+        self(rows, X)
+        return X
+
     def __call__(self, rows: Array, X: Array) -> None:
         """Write rows of A[0], of shape (N, n[0]), of those that are kept, (N, n_compact)."""
         first, last = self.direct, self.direct + self.n_positions

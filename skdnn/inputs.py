@@ -38,6 +38,7 @@ COARSE = 1e3  # deviations, of which float32 has a ten-thousandth left
 FARTHEST = 1e18  # whose square is finite in float32
 FAR = 1e9  # where x / sqrt(1 + (x / 3)^2) is 3 to every digit
 NORMAL = ndtri((np.arange(16)[:, None] + 0.5) / 16)  # quantiles of a normal column
+NOWHERE = (np.inf, -np.inf, 0.0, 0.0)  # the description of a column that is missing throughout
 STATISTICS = 1 << 23  # bytes of X to take the statistics of at once, or 1,024 rows
 
 
@@ -147,17 +148,13 @@ class Inputs:
         Of a sparse X it is f(x) - f(0), which is as sparse; `origin` is the rest.
         """
         rows = self.rows(X)
-        return rows if issparse(X) or self.expansion is None else self._expanded(rows)
+        if issparse(X) or self.expansion is None:
+            return rows
+        return self.expansion.written_out(rows, self.width)
 
     def rows(self, X: Any) -> Any:
         """Return rows as they are kept; a sparse X has them as the network reads them."""
         return self._sparse(X) if issparse(X) else self.compact(X)
-
-    def _expanded(self, rows: Array) -> Array:
-        assert self.expansion is not None
-        X = np.empty((len(rows), self.width), rows.dtype)
-        self.expansion(rows, X)
-        return X
 
     def compact(self, X: Array) -> Array:
         """Return rows as they are kept, (n, n_compact): numbers, positions and places.
@@ -382,15 +379,13 @@ class Inputs:
         summary = replace(summary, sample=None, sample_weight=None)
         return replace(self, center=center, scale=scale, clips=clips, fill=center, summary=summary)
 
-    def _unscaled(self, x: Any, w: Array | None, absent: Any, nowhere: NDArray[np.bool_]) -> Self:
-        """Return the coordinates that leave numbers as they are, and fill in their means."""
-        if issparse(x) or not x.shape[1]:
-            return self
-        fill = _statistics(x, w, absent, _means)[0].astype(x.dtype)
+    def _unscaled(self, fill: Array, nowhere: NDArray[np.bool_]) -> Self:
+        """Return the coordinates that leave numbers as they are but where a column is nowhere."""
+        filled = replace(self, fill=fill.astype(self.dtype))
         if not nowhere.any():
-            return replace(self, fill=fill)
-        scale = np.where(nowhere, np.inf, 1.0).astype(x.dtype)
-        return replace(self, fill=fill, center=np.zeros_like(scale), scale=scale)
+            return filled
+        scale = np.where(nowhere, np.inf, 1.0).astype(self.dtype)
+        return replace(filled, center=np.zeros_like(scale), scale=scale)
 
     def carry(self, new: Inputs, parameters: Parameters) -> None:
         """Rewrite W[1] and b[1] for other coordinates g, so that W[1] f(x) + b[1] stays.
@@ -538,16 +533,14 @@ def fit_inputs(
         gaps=np.flatnonzero(seen_absent.any(axis=0) & ~seen_absent.all(axis=0)).tolist(),
         categories=categories,
     )
-    if method is None:
-        nowhere: NDArray[np.bool_] = np.all(seen_absent, axis=0)
-        return inputs._unscaled(x, w, absent, nowhere)
-    summary = Summary.of(x, w, unit=unit)
-    statistics = SCALERS[method].statistics
-    center, scale, *_ = (
-        summary.moments() if statistics is moments else _statistics(x, w, absent, statistics)
-    )
-    ramps = learn_ramps(x, w) if SCALERS[method].ramps else Ramps([])
-    return replace(inputs, ramps=ramps)._settled(center, scale, summary)
+    if method is not None:
+        summary = Summary.of(x, w, unit=unit)
+        return replace(summary, sample=x, sample_weight=w).inputs(inputs)
+    if issparse(x) or not x.shape[1]:
+        return inputs
+    fill, _ = _statistics(x, w, absent, _means)
+    nowhere: NDArray[np.bool_] = np.all(seen_absent, axis=0)
+    return inputs._unscaled(fill, nowhere)
 
 
 def _counted(w: Array | None) -> Any:
@@ -635,7 +628,7 @@ class Summary:
         absent, present = _missing(X), None
         if absent is not None:
             present = unit * (~absent).T.astype(np.float64) @ ones
-        low, high, mean, deviation = _described(X, w)
+        low, high, mean, deviation = _statistics(X, w, absent, _described, NOWHERE)
         whole = cls(weight, low, high, mean, deviation, present=present)
         if not n_sampled:
             return whole
@@ -705,12 +698,7 @@ class Summary:
         By moments, and what sums do not tell, quartiles and knots of ramps, by the sample.
         """
         if inputs.method is None:
-            fill = self.mean.astype(inputs.dtype)
-            scale = np.where(self.empty, np.inf, 1.0).astype(inputs.dtype)
-            center = np.zeros_like(scale) if self.empty.any() else None
-            return replace(
-                inputs, fill=fill, center=center, scale=None if center is None else scale
-            )
+            return inputs._unscaled(self.mean, self.empty)
         statistics, _, has_ramps = SCALERS[inputs.method]
         if statistics is moments:
             found: Any = self.moments()
@@ -736,13 +724,7 @@ def moments(X: Any, w: Array | None) -> tuple[Array, Array]:
 
 
 def _described(X: Any, w: Array | None) -> tuple[Array, ...]:
-    """Return the least and largest entry, the mean and the deviation of every column.
-
-    Of what is not missing; inf, -inf, 0 and 0 where there is nothing.
-    """
-    absent = _missing(X)
-    if absent is not None:
-        return _statistics(X, w, absent, _described, (np.inf, -np.inf, 0.0, 0.0))
+    """Return the least and largest entry, the mean and the deviation of every column."""
     low, high = extremes(X, w)
     center, scale = _centred_moments(X, w)
     # Squares of what is so large or so spread do not fit into float64: in other units they do.

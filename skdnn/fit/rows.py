@@ -117,11 +117,7 @@ class Rows:
         """Return rows of A[0], which has that width, as a dense array."""
         if issparse(self.X):
             return self.X.toarray() + (0.0 if self.origin is None else self.origin)
-        if self.expansion is None:
-            return self.X
-        X = np.empty((len(self), width), self.dtype)
-        self.expansion(self.X, X)
-        return X
+        return self.X if self.expansion is None else self.expansion.written_out(self.X, width)
 
     def targets(self, rows: Any = slice(None)) -> Array:
         """Return Y of the given rows, samples in columns."""
