@@ -33,6 +33,9 @@ ENCODE_DATES = (
 POLARS = {"Boolean": "b", "Categorical": "U", "Enum": "L", "Null": "O", "String": "U"}
 FEW = 1000  # rows up to which polars takes longer than a dictionary
 Level = str | bool | int | float
+NUMBERS = (float, int, bool)
+USUAL = (*NUMBERS, str)
+LARGE = 1e18  # beyond, it matters whether a number is of single or of double precision
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,22 @@ class Columns:
         ]
         dtype = np.float32 if single and all(single) else np.float64
         return np.stack(parts, axis=1, dtype=dtype, casting="unsafe")
+
+    def read_few(self, X: Any) -> Array | None:
+        """Return what `read` does, in float64, value by value; None if only `read` can tell.
+
+        Of one row of ten columns in a quarter of the time that the columns take one by one.
+        """
+        if hasattr(X, "rows"):  # of polars
+            rows = X.rows()
+        else:
+            rows = (X if isinstance(X, np.ndarray) else X.to_numpy(object)).tolist()
+        try:
+            return np.array(
+                [[_read_one(*pair) for pair in zip(row, self._number, strict=True)] for row in rows]
+            )
+        except KeyError:
+            return None
 
 
 def learn_columns(
@@ -405,6 +424,22 @@ class Column:
             f"{self.label} must hold numbers, or categories of one type; got {names}. Convert it"
             " first: .astype(str) makes categories of them."
         )
+
+
+def _read_one(value: Any, number: dict[Level, float] | None) -> float:
+    """Return a value as a number, or as that of its level; KeyError if it is an unusual one."""
+    kind = type(value)
+    if value is None or kind.__name__ == "NAType":
+        return np.nan
+    if kind not in (USUAL if number else NUMBERS):
+        raise KeyError(value)
+    if value != value:
+        return np.nan
+    if number is None and abs(value) <= LARGE:
+        return float(value)
+    if not number or isinstance(value, str) != isinstance(next(iter(number)), str):
+        raise KeyError(value)
+    return number.get(value, UNKNOWN)
 
 
 def _is_missing(value: Any) -> bool:

@@ -50,6 +50,7 @@ FOREIGN = {
     "tensorflow": "{}.numpy()",
     "torch": "{}.numpy(force=True)",
 }
+GLANCE = 16  # rows up to which a frame is read value by value
 # Times its range that a column of X_val may lie from that of X without a warning.
 FAR = 10.0
 TRANSFORM_INPUT = (
@@ -207,6 +208,40 @@ def read_inputs(estimator: Any, X: Any) -> Any:
     columns = estimator._model.inputs.columns
     X = _opened(estimator, X, "X", columns.categorical or None)
     return _read_inputs(estimator, X, "X", columns, False)
+
+
+def read_at_a_glance(X: Any, columns: Columns, names: NDArray[Any] | None) -> Array | None:
+    """Return rows as `read_inputs` does, where there is nothing to say of them; else None.
+
+    To ask costs 10 us, scikit-learn's checks 80 us, and a frame column by column 500.
+    """
+    rows = None
+    if type(X) is np.ndarray:
+        if names is not None or X.ndim != 2 or X.shape[1] != columns.n or not len(X):
+            return None
+        if not columns.categorical and X.dtype in (np.float64, np.float32):
+            rows = X
+        elif X.dtype.kind in "biufOU" and len(X) <= GLANCE:
+            rows = columns.read_few(X)
+    elif type(X).__module__.partition(".")[0] in ("pandas", "polars") and is_frame(X):
+        labels = X.columns if isinstance(X.columns, list) else X.columns.tolist()
+        named = labels if any(isinstance(label, str) for label in labels) else None
+        if named != (None if names is None else names.tolist()) or len(labels) != columns.n:
+            return None
+        if 0 < len(X) <= GLANCE:
+            rows = columns.read_few(X)
+        elif hasattr(X, "iloc") and columns.reads(X):
+            rows = X.to_numpy()
+    return rows if rows is not None and _is_usual(rows) else None
+
+
+def _is_usual(X: Array) -> bool:
+    """Whether X is of floats that are finite or NaN."""
+    if X.dtype not in (np.float64, np.float32):
+        return False
+    with np.errstate(all="ignore"):
+        total = np.add.reduce(X, axis=None)
+        return bool(np.isfinite(total) or not np.isinf(X).any())
 
 
 def read_numbers(estimator: Any, X: Any) -> Any:

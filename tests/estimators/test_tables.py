@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn.door import read_at_a_glance, read_inputs
 from skdnn.inputs import SCALERS
 from skdnn.verify import check_gradients
 
@@ -543,6 +544,66 @@ def test_the_gradients_of_a_table_are_right(Estimator):
     frame = without(FRAME.assign(film=MANY))
     ours = fitted(Estimator, frame, hidden_layer_sizes=(4,))
     assert check_gradients(ours, frame, TARGETS[Estimator]).max_relative_error < 1e-5
+
+
+# A few rows
+
+
+FEW = {
+    **CONTAINERS,
+    "integers for names": FRAME.set_axis(range(4), axis=1),
+    "array of objects": as_array(FRAME),
+    "array": np.c_[SIZE, WHERE],
+    "single precision": FRAME.astype({"size": np.float32, "visits": np.float32}),
+    "far out": FRAME.assign(size=1e30),
+    "sparse": FRAME.astype({"size": pd.SparseDtype(float, 1.0)}),
+    **{f"gaps of {kind}": frame for kind, frame in NUMBERS_WITH_NAN.items()},
+}
+
+
+def first(X, n=3):
+    return X.head(n) if hasattr(X, "head") else X[:n]
+
+
+@pytest.mark.parametrize("which", [[1], "from_dtype"])
+@pytest.mark.parametrize("container", FEW)
+def test_few_rows_are_read_as_many(container, which):
+    X = FEW[container]
+    which = [1] if isinstance(X, np.ndarray) else which
+    ours = fitted(DNNRegressor, X, categorical_features=which)
+    few, many = ours._read_rows(first(X)), read_inputs(ours, X)[:3]
+    assert_array_equal(ours._model.inputs(few), ours._model.inputs(many))
+
+
+@pytest.mark.parametrize("container", [*CONTAINERS, "array of objects"])
+def test_few_rows_of_usual_values_are_read_at_a_glance(container):
+    ours = fitted(DNNRegressor, FEW[container], categorical_features=[1, 3])
+    names = ours._feature_names
+    assert read_at_a_glance(first(FEW[container]), ours._model.inputs.columns, names) is not None
+
+
+ODD = {
+    "text": {"size": "large"},
+    "a date": {"size": pd.Timestamp("2020-01-01")},
+    "a complex number": {"size": 1j},
+    "a list": {"size": [1.0]},
+    "infinity": {"size": np.inf},
+    "a number for text": {"city": 3},
+    "a list for text": {"city": ["Rome"]},
+    "another column": {"rooms": 3},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_single_row_is_refused_as_many_are(odd):
+    ours = fitted(DNNRegressor)
+    rows = pd.DataFrame([{**FRAME.iloc[0].to_dict(), **ODD[odd]}])
+    said = []
+    for X in (rows, pd.concat([rows] * 20)):
+        with pytest.raises(ValueError, match=r"X|feature names") as refused:
+            ours.predict(X)
+        said.append(refused)
+    assert str(said[0].value) == str(said[1].value)
 
 
 # What is refused
