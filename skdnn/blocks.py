@@ -34,10 +34,11 @@ from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import Rows, total_weight
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Watched
-from skdnn.inputs import Summary, needs_sample
+from skdnn.inputs import needs_sample
 from skdnn.model import Model
 from skdnn.parameters import activation_names, hidden_sizes, invalid
 from skdnn.shards import Told, Whole, coordinates, places
+from skdnn.statistics import Summary
 from skdnn.targets import Targets
 from skdnn.task import Task, absentees, blank, check_penalty, check_same, predictor
 

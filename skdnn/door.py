@@ -29,7 +29,7 @@ from skdnn.columns import (
     with_nan,
 )
 from skdnn.core.activations import Array
-from skdnn.inputs import Summary, extremes
+from skdnn.statistics import Summary, extremes
 
 SPARSE: dict[str, Any] = {"accept_sparse": "csr"}
 X_RULES: dict[str, Any] = {

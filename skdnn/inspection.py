@@ -23,6 +23,7 @@ from sklearn.utils import Bunch, assert_all_finite, gen_batches
 from skdnn.core.activations import Array
 from skdnn.core.memory import Pass
 from skdnn.core.network import backward_to_input, forward, slopes
+from skdnn.derivative import Derivative, deviations, filled, middle, sources, steps
 from skdnn.display import COLORS, GREY
 from skdnn.door import read_weights
 from skdnn.estimators import BaseDNN
@@ -269,7 +270,7 @@ def sensitivities(
     names = getattr(model, "feature_names_in_", None)
     return Bunch(
         **{name: of[0] if n_values is None else of for name, of in found.items()},
-        deviation=model._model.inputs.deviations(X, w),
+        deviation=deviations(model._model.inputs, X, w),
         feature_names=np.array([f"x{j}" for j in range(n_features)]) if names is None else names,
     )
 
@@ -472,8 +473,7 @@ def _parts(
                     backward_to_input(network.parameters, arrays, one[:n] if k else gradient)
                     if k:
                         gradient += one[:n]
-            derivative = inputs.derivative(x.toarray() if issparse(x) else x)
-            yield part, derivative, gradients[:, :n]
+            yield part, Derivative.at(inputs, x), gradients[:, :n]
 
 
 def _forward(model: Model, X: Any, passes: list[Pass], rows: Array | None) -> Array:
@@ -504,7 +504,7 @@ def _baseline(model: Any, baseline: Any, X: Array) -> Array:
     """Return a baseline for every row."""
     inputs = model._model.inputs
     if baseline is None:
-        start = inputs.middle
+        start = middle(inputs)
     elif np.ndim(baseline) == 1 and not inputs.categories:
         start = np.asarray(baseline, dtype=np.float64)
         assert_all_finite(start, input_name="baseline")
@@ -531,9 +531,9 @@ def _integrals(
     t = (np.arange(pieces)[:, None] + (1.0 + x) / 2.0).ravel()[:, None] / pieces
     weights = np.tile(weights, pieces) / (2.0 * pieces)
     inputs, n_values = model.inputs, model.targets.n_values(of)
-    numeric, steps = inputs.numeric, inputs.steps
-    jumps = [inputs(end)[:, None, steps] for end in (start, stop)]
-    start, stop = inputs.filled(start)[:, None], inputs.filled(stop)[:, None]
+    numeric, jumping = inputs.numeric, steps(inputs)
+    jumps = [inputs(end)[:, None, jumping] for end in (start, stop)]
+    start, stop = filled(inputs, start)[:, None], filled(inputs, stop)[:, None]
     shares = np.zeros((len(start), n_values or 1, start.shape[2]))
     for some in gen_batches(len(t), at_once):
         X = start + t[some] * (stop - start)  # (n, points, n_features)
@@ -543,7 +543,7 @@ def _integrals(
         shares[:, :, numeric] += (stop - start)[:, :, numeric] * mean
         mean = np.einsum("inpj,p->nij", of_steps, weights[some])
         of_jumps = (jumps[1] - jumps[0]) * mean
-        for k, j in enumerate(inputs.sources[steps]):
+        for k, j in enumerate(sources(inputs)[jumping]):
             shares[:, :, j] += of_jumps[:, :, k]
     return _of_values(shares.swapaxes(0, 1), n_values)
 
@@ -560,9 +560,9 @@ def _along_path(model: Model, X: Array, of: str, between: Array) -> tuple[Array,
     A = None
     if between.shape[2]:
         A = inputs(rows)
-        A[:, inputs.steps] = between.reshape(len(rows), -1)
+        A[:, steps(inputs)] = between.reshape(len(rows), -1)
     for part, derivative, gradients in _parts(model, rows, of, A):
-        of_steps[:, part] = gradients[:, :, inputs.steps]
+        of_steps[:, part] = gradients[:, :, steps(inputs)]
         for i, G in enumerate(gradients):
             of_numbers[i, part] = derivative(G)
     return of_numbers.reshape(*shape, -1), of_steps.reshape(*shape, -1)

@@ -27,9 +27,10 @@ from skdnn.fit.rows import aligned
 from skdnn.fit.shards import Engine, Net, ProblemInShards, Shard, loss_of_mean, size_of, total
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Watched
-from skdnn.inputs import Inputs, Summary, needs_sample
+from skdnn.inputs import Inputs, needs_sample
 from skdnn.model import Model
 from skdnn.parameters import activation_names, hidden_sizes
+from skdnn.statistics import Summary
 from skdnn.targets import Targets, Weigh
 from skdnn.task import Task, blank, check_penalty, check_same, predictor
 
@@ -443,7 +444,7 @@ def coordinates(whole: Whole, method: str | None) -> Inputs:
         gaps=np.flatnonzero(told.gaps & ~told.columns.empty).tolist(),
         categories=[category_of(counts) for counts in told.levels],
     )
-    return told.columns.inputs(inputs)
+    return inputs.learnt(told.columns)
 
 
 class TaskInShards:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score
 
 from skdnn.core.activations import Array
-from skdnn.inputs import Summary
+from skdnn.statistics import Summary
 
 
 def hits(model: Any, X: Any, y: Any, w: Any) -> tuple[float, float]:

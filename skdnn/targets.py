@@ -21,7 +21,7 @@ from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES, BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from skdnn.core.network import Parameters
 from skdnn.door import about
-from skdnn.inputs import Summary, positive
+from skdnn.statistics import Summary, positive
 
 # Multiplies given weights of the rows of y by those of their classes.
 Weigh = Callable[[NDArray[Any], Array | None], Array | None]

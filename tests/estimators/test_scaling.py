@@ -6,7 +6,8 @@ import scipy.sparse
 from numpy.testing import assert_allclose
 
 from skdnn import DNNBinaryClassifier, DNNRegressor
-from skdnn.inputs import SCALERS, Summary, fit_inputs
+from skdnn.inputs import SCALERS, fit_inputs
+from skdnn.statistics import Summary
 
 rng = np.random.default_rng(0)
 N = 80
