@@ -18,29 +18,29 @@ from sklearn.utils import gen_batches
 
 from skdnn.columns import Columns
 from skdnn.core.activations import Array
+from skdnn.core.network import Network
 from skdnn.door import FOREIGN, Data, about, power_of_two, read, read_numbers
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.blocks import (
-    ALL,
     BLOCKS,
     Blocks,
+    ObjectiveInBlocks,
     ProblemInBlocks,
     block_rows,
     can_be_kept,
-    loss_of_mean,
     pool_rows,
 )
 from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import Rows, total_weight
-from skdnn.fit.training import Found, State
+from skdnn.fit.training import State
 from skdnn.fit.watch import Watched
 from skdnn.inputs import needs_sample
 from skdnn.model import Model
-from skdnn.parameters import activation_names, hidden_sizes, invalid
+from skdnn.parameters import invalid
 from skdnn.shards import Told, Whole, coordinates, places
 from skdnn.statistics import Summary
 from skdnn.targets import Targets
-from skdnn.task import Task, absentees, blank, check_penalty, check_same, predictor
+from skdnn.task import Task, TaskInMemory, absentees, begun, check_penalty, sum_over
 
 LOTS = 4  # of which a pool has so many rows: what is read at once where all rows are read
 ELSEWHERE = {"numpy", "scipy", "pandas", "polars", "pyarrow", *FOREIGN}  # not on a disk
@@ -252,8 +252,8 @@ class WatchedWhole(Watched):
         return super().of(None)
 
 
-class TaskInBlocks:
-    """What :class:`~skdnn.task.Task` is, of rows in blocks.
+class TaskInBlocks(Task):
+    """A fit on rows in blocks.
 
     Parameters
     ----------
@@ -285,22 +285,15 @@ class TaskInBlocks:
         self.targets, self.earlier, self.parts = targets, earlier, None
         self.loses_digits = False
         self.watched = WatchedWhole(whole.given, source.y, source.sample_weight)
-        dtype = whole.X.dtype if model is None else model.inputs.dtype
-        if model is None:
-            self.inputs = coordinates(whole, estimator.scale_inputs)
-        else:
-            self.inputs = model.inputs
-        sizes = (self.inputs.width, *hidden_sizes(estimator), targets.n_outputs)
-        self.network = blank(sizes, dtype, activation_names(estimator), targets)
-        if model is not None:
-            check_same(estimator, self.network, model)
-        weigh = targets.weigher(getattr(estimator, "class_weight", None), whole.y, whole.w)
+        self.inputs, self.network, weigh = begun(
+            estimator, whole, targets, model, lambda: coordinates(whole, estimator.scale_inputs)
+        )
         self.weight_unit = None
         if source.sample_weight is not None:
             each = (cast(Array, source.weights(lot)) for lot in source.lots())
             largest = max(float(np.max(w)) for w in each)
             self.weight_unit = power_of_two(np.array([largest]))
-        self.task = Task(whole, None, self.inputs, targets, weigh, self.network, earlier)
+        self.task = TaskInMemory(whole, self.inputs, targets, weigh, self.network)
         self.task = replace(self.task, unit=self._unit())
         self._count()
         self.n, self.n_rows = len(source), int(self.counts.sum())
@@ -361,7 +354,6 @@ class TaskInBlocks:
         return Blocks(self.counts, self.weight, self.w_unit, load, keeps and can_be_kept(size))
 
     def problem(self, recipe: Recipe, score: Callable[[Any], Any] | None = None) -> ProblemInBlocks:
-        """Return what the recipe is to be applied to."""
         dtype = np.dtype(recipe.precision)
         check_penalty(recipe.settings.alpha, self.weight * self.w_unit)
         blocks = self._blocks(dtype)
@@ -370,9 +362,7 @@ class TaskInBlocks:
             given = replace(self.task, unit=None).rows(self.given, dtype)
         return ProblemInBlocks(
             blocks=blocks,
-            network=blank(
-                self.network.parameters.sizes, dtype, self.network.activations, self.targets
-            ),
+            network=self.blank(dtype),
             unit=self.targets.unit,
             take=lambda numbers: self._take(blocks, numbers, dtype),
             score=score or (lambda data: None),
@@ -404,7 +394,6 @@ class TaskInBlocks:
         return numbers, data, self.task.rows(data, dtype)
 
     def digests(self, digest: Callable[[Any], str | None]) -> dict[str, Any]:
-        """Return the digests of what was given to `fit`, by name."""
         names = ("X", "y", "sample_weight")
         parts = (self._data(lot) for lot in self.source.lots())
         each = [[digest(getattr(part, name)) for name in names] for part in parts]
@@ -414,23 +403,11 @@ class TaskInBlocks:
             found[f"{name}_val"] = given
         return found
 
-    def model(self, found: list[Found]) -> Model:
-        """Return what predicts."""
-        return predictor(self.inputs, self.network, self.targets, found)
+    def exact(self, problem: ProblemInBlocks) -> ProblemInBlocks:
+        if problem.network.parameters.theta.dtype == self.inputs.dtype:
+            return problem
+        blocks = self._blocks(self.inputs.dtype, keeps=False)
+        return replace(problem, blocks=blocks, network=self.network)
 
-    def losses(
-        self, model: Model, found: list[Found], recipe: Recipe, problem: ProblemInBlocks
-    ) -> tuple[float, list[float]]:
-        """Return what :meth:`~skdnn.task.Task.losses` does."""
-        if problem.network.parameters.theta.dtype != self.inputs.dtype:
-            blocks = self._blocks(self.inputs.dtype, keeps=False)
-            problem = replace(problem, blocks=blocks, network=self.network)
-        each = []
-        for one, network in zip(found, model.networks, strict=True):
-            plan = recipe.search if one.search is None else recipe.again
-            objective = problem.objective(one.numbers, recipe.settings, plan)
-            each.append(objective.value(network.parameters).reported)
-        if len(found) == 1:
-            return each[0], each
-        whole = problem.objective(ALL, recipe.settings, recipe.search)
-        return loss_of_mean(whole, model.networks), each
+    def loss_of_mean(self, model: Model, networks: list[Network], whole: ObjectiveInBlocks) -> Any:
+        return sum_over(whole, whole.mean_outputs(networks))

@@ -85,7 +85,7 @@ from skdnn.targets import (
     loss_name,
     score_of,
 )
-from skdnn.task import Task, check_stayed
+from skdnn.task import Task, TaskInMemory, check_stayed
 from skdnn.version import __version__
 
 
@@ -293,9 +293,10 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             targets.check_complete(data.y)
         if source is not None:
             assert isinstance(data, Whole)
-            task = TaskInBlocks(self, source, data, given, targets, model, earlier)
-            return self._follow(task, clock)
-        return self._follow(Task.of(self, data, given, targets, model, earlier, pair), clock)
+            task: Task = TaskInBlocks(self, source, data, given, targets, model, earlier)
+        else:
+            task = TaskInMemory.of(self, data, given, targets, model, earlier, pair)
+        return self._follow(task, clock)
 
     def _follow(self, task: Any, clock: Clock) -> Self:
         """Do with the rows of a task, wherever they are, what the parameters say."""
@@ -363,7 +364,7 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         targets.check(data.y)
         if model is not None:
             targets = targets.going_on(data.y, data.w, data.unit)
-        task = Task.of(self, data, None, targets, model, renews=True)
+        task = TaskInMemory.of(self, data, None, targets, model, renews=True)
         settings = self._settings(task, partial=True)
         recipe = Recipe.of_partial_fit(settings, task.n, task.n_rows, data.X.dtype)
         problem = task.problem(recipe)

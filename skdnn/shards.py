@@ -19,20 +19,29 @@ from scipy.sparse import issparse, vstack
 
 from skdnn.columns import Columns, is_frame, learn_columns
 from skdnn.core.activations import Array
+from skdnn.core.network import Network
 from skdnn.door import Data, power_of_two, read
 from skdnn.encodings import category_of, count_levels
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import aligned
-from skdnn.fit.shards import Engine, Net, ProblemInShards, Shard, loss_of_mean, size_of, total
-from skdnn.fit.training import Found, State
+from skdnn.fit.shards import (
+    Engine,
+    Net,
+    ObjectiveInShards,
+    ProblemInShards,
+    Shard,
+    loss_of_mean,
+    size_of,
+    total,
+)
+from skdnn.fit.training import State
 from skdnn.fit.watch import Watched
 from skdnn.inputs import Inputs, needs_sample
 from skdnn.model import Model
-from skdnn.parameters import activation_names, hidden_sizes
 from skdnn.statistics import Summary
 from skdnn.targets import Targets, Weigh
-from skdnn.task import Task, blank, check_penalty, check_same, predictor
+from skdnn.task import Task, TaskInMemory, begun, check_penalty
 
 # Bytes of the rows that quartiles are found from, where there are more: they are brought here.
 SAMPLED = 1 << 24
@@ -277,14 +286,14 @@ def heaviest(part: Part, weigh: Weigh) -> float | None:
     return None if w is None else float(np.max(w))
 
 
-def counts_of(part: Part, task: Task) -> tuple[int, int, int]:
+def counts_of(part: Part, task: TaskInMemory) -> tuple[int, int, int]:
     """Return how many rows a shard has, how many count, and how many may be held out."""
     task = replace(task, data=part)
     return task.n, task.n_rows, task.n_spare
 
 
 @np.errstate(all="ignore")
-def prepared(part: Part, number: int, task: Task, net: Net, dtype: Any) -> Shard:
+def prepared(part: Part, number: int, task: TaskInMemory, net: Net, dtype: Any) -> Shard:
     """Return a shard's rows in the network's coordinates."""
     task = replace(task, data=part)
     strata = task.targets.strata(part.y)
@@ -447,8 +456,8 @@ def coordinates(whole: Whole, method: str | None) -> Inputs:
     return inputs.learnt(told.columns)
 
 
-class TaskInShards:
-    """What :class:`~skdnn.task.Task` is, of rows in shards.
+class TaskInShards(Task):
+    """A fit on rows in shards.
 
     Parameters
     ----------
@@ -464,23 +473,6 @@ class TaskInShards:
         What the fit goes on from.
     """
 
-    data: Any
-    engine: Engine
-    given: Lot | None
-    targets: Targets
-    earlier: State | None
-    watched: Any
-    network: Any
-    inputs: Any
-    weigh: Any
-    training: _Counted
-    validation: _Counted | None
-    n: int
-    n_rows: int
-    n_spare: int
-    parts: Any
-    loses_digits: bool
-
     def __init__(
         self,
         est: Any,
@@ -493,16 +485,10 @@ class TaskInShards:
     ) -> None:
         data = self.data = lot.whole
         self.engine, self.given, self.targets, self.earlier = engine, given, targets, earlier
-        self.watched, dtype = lot.watched, data.X.dtype if model is None else model.inputs.dtype
-        if model is None:
-            self.inputs = coordinates(data, est.scale_inputs)
-        else:
-            self.inputs = model.inputs
-        sizes = (self.inputs.width, *hidden_sizes(est), targets.n_outputs)
-        self.network = blank(sizes, dtype, activation_names(est), targets)
-        if model is not None:
-            check_same(est, self.network, model)
-        self.weigh = targets.weigher(getattr(est, "class_weight", None), data.y, data.w)
+        self.watched = lot.watched
+        self.inputs, self.network, self.weigh = begun(
+            est, data, targets, model, lambda: coordinates(data, est.scale_inputs)
+        )
         self.training = _Counted(self, lot, "X")
         self.validation = None if given is None else _Counted(self, given, "X_val")
         self.n, self.n_rows, self.n_spare = self.training.counts
@@ -511,11 +497,10 @@ class TaskInShards:
         self.problem_: ProblemInShards | None = None
 
     def problem(self, recipe: Recipe, score: Any = None) -> ProblemInShards:
-        """Return what the recipe is to be applied to; the rows as they were read are let go."""
+        # The rows as they were read are let go.
         dtype, settings = np.dtype(recipe.precision), recipe.settings
         weight_unit = self.training.w_unit
         parameters = self.network.parameters
-        network = blank(parameters.sizes, dtype, self.network.activations, self.targets)
         net = Net(
             parameters.sizes,
             self.network.activations,
@@ -525,13 +510,14 @@ class TaskInShards:
         )
         given = () if self.validation is None else self.validation.prepared(net, dtype)
         shards = self.training.prepared(net, dtype)
+        network = self.blank(dtype)
         made = ProblemInShards(self.engine, shards, given, net, network, weight_unit, self.earlier)
         check_penalty(settings.alpha, made.whole.weight * weight_unit)
         self.problem_ = made
         return made
 
     def digests(self, digest: Callable[[Any], str | None]) -> dict[str, Any]:
-        """Return the digests of the rows as the network reads them, by name."""
+        # Of the rows as the network reads them.
         assert self.problem_ is not None
         found = {}
         for suffix, shards in (("", self.problem_.shards), ("_val", self.problem_.given)):
@@ -540,28 +526,11 @@ class TaskInShards:
                 found[name + suffix] = fingerprint([one[i] for one in each]) if each else None
         return found
 
-    def model(self, found: list[Found]) -> Model:
-        """Return what predicts."""
-        return predictor(self.inputs, self.network, self.targets, found)
-
-    def losses(
-        self, model: Model, found: list[Found], recipe: Recipe, problem: ProblemInShards
-    ) -> tuple[float, list[float]]:
-        """Return what :meth:`~skdnn.task.Task.losses` does, in the type that was trained in."""
-        dtype = problem.network.parameters.theta.dtype
-        thetas = [network.parameters.theta.astype(dtype) for network in model.networks]
-        each, penalties = [], []
-        for one, theta in zip(found, thetas, strict=True):
-            parameters = problem.network.parameters.like(theta)
-            objective = problem.objective(one.numbers, recipe.settings, recipe.search)
-            each.append(objective.value(parameters).reported)
-            whole = problem.objective(None, recipe.settings, recipe.again)
-            penalties.append(whole.penalty(parameters))
-        if len(found) == 1:
-            return each[0], each
-        shared = [problem.engine.share(thetas)] * len(problem.shards)
-        (loss,) = total(problem.engine, problem.engine.map(loss_of_mean, problem.shards, shared))
-        return whole.reported(loss, float(np.mean(penalties))), each
+    def loss_of_mean(self, model: Model, networks: list[Network], whole: ObjectiveInShards) -> Any:
+        thetas = self.engine.share([network.parameters.theta for network in networks])
+        shared = [thetas] * len(whole.shards)
+        (loss,) = total(self.engine, self.engine.map(loss_of_mean, whole.shards, shared))
+        return loss
 
 
 class _Counted:
@@ -592,7 +561,7 @@ class _Counted:
         unit = 1.0 if heavy[0] is None else power_of_two(np.array(heavy))
         nothing: Any = None
         known = task.inputs, task.targets, task.weigh
-        template = Task(nothing, None, *known, network=nothing, earlier=None, unit=unit)
+        template = TaskInMemory(nothing, *known, network=nothing, unit=unit)
         self.template = self.engine.share(template)
         self.w_unit = unit * lot.unit
         shared = [self.template] * len(parts)

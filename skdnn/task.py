@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -19,8 +19,8 @@ from skdnn.fingerprint import fingerprint
 from skdnn.fit.judge import Score
 from skdnn.fit.objective import CHUNK, Objective
 from skdnn.fit.recipe import ProblemInMemory, Recipe
-from skdnn.fit.rows import Batches, Rows, stacked
-from skdnn.fit.training import Found, Plan, State
+from skdnn.fit.rows import Rows, stacked
+from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Watched
 from skdnn.holdout import Pair
 from skdnn.inputs import Inputs, fit_inputs
@@ -29,26 +29,141 @@ from skdnn.parameters import activation_names, hidden_sizes, stops_early
 from skdnn.targets import Targets, Weigh
 
 
-@dataclass(frozen=True)
 class Task:
-    """The rows of a fit, and the coordinates that they are brought to.
+    """One fit: what is known of its rows, wherever they are, and their coordinates.
 
     Attributes
     ----------
     data : Data
-        The training rows.
-    given : Data or None
-        The user's own rows to validate on.
+        The training rows, or what is known of them.
+    given : object
+        The user's own rows to validate on, or None.
     inputs : Inputs
         X to the network's coordinates.
     targets : Targets
         y to the network's coordinates.
-    weigh : callable
-        Returns weights of rows, multiplied by those of their classes.
     network : Network
         Sizes, activations and loss, in the type of X; without weights.
     earlier : State or None
         Where an earlier fit ended that this one goes on from.
+    n, n_rows, n_spare : int
+        How many rows are trained on at last, how many of them have a weight > 0, and how many of
+        these may be held out.
+    parts : tuple of int or None
+        How many rows the user has chosen to search on, and to validate on.
+    loses_digits : bool
+        Whether float32 is too coarse to train in.
+    watched : Watched
+        What callbacks are told of the rows.
+    """
+
+    data: Any
+    given: Any
+    inputs: Inputs
+    targets: Targets
+    network: Any
+    earlier: Any
+
+    def problem(self, recipe: Recipe, score: Any = None) -> Any:
+        """Return what the recipe is to be applied to; `score` says how to score held-out rows."""
+        raise NotImplementedError
+
+    def digests(self, digest: Callable[[Any], str | None]) -> dict[str, Any]:
+        """Return the digests of what was given to `fit`, by name."""
+        raise NotImplementedError
+
+    def blank(self, dtype: Any) -> Network:
+        """Return the network, without weights, in a type."""
+        return blank(self.network.parameters.sizes, dtype, self.network.activations, self.targets)
+
+    def model(self, found: list[Found]) -> Model:
+        """Return what predicts.
+
+        Its weights are the state's own where nothing lies between: no average, no calibration
+        and no other type. There is one owner then, for a warm start too.
+        """
+        networks = [
+            self.network.with_theta(
+                self.targets.settled(one.parameters()).theta.astype(
+                    self.inputs.dtype, copy=one.state.average is not None
+                )
+            )
+            for one in found
+        ]
+        return Model(self.inputs, networks, self.targets)
+
+    def losses(
+        self, model: Model, found: list[Found], recipe: Recipe, problem: Any
+    ) -> tuple[float, list[float]]:
+        """Return the objective at the model's weights, exactly, in the unit of y's loss.
+
+        Of the model, and of each of its networks. A network's is over the rows that it was
+        trained on at last, that of the mean of several over all rows, with the mean of their
+        L2 terms.
+        """
+        problem = self.exact(problem)
+        networks = [of.astype(problem.network.parameters.theta.dtype) for of in model.networks]
+        each = []
+        for one, network in zip(found, networks, strict=True):
+            plan = recipe.search if one.search is None else recipe.again
+            objective = problem.objective(one.numbers, recipe.settings, plan)
+            each.append(objective.value(network.parameters).reported)
+        if len(found) == 1:
+            return each[0], each
+        whole = problem.objective(None, recipe.settings, recipe.search)
+        penalty = float(np.mean([whole.penalty(network.parameters) for network in networks]))
+        return whole.reported(self.loss_of_mean(model, networks, whole), penalty), each
+
+    def exact(self, problem: Any) -> Any:
+        """Return a problem in the type of X, in which `loss_` is found."""
+        return problem
+
+    def loss_of_mean(self, model: Model, networks: list[Network], whole: Any) -> Any:
+        """Return sum w_k L_k of all rows for the mean of the networks' raw outputs."""
+        raise NotImplementedError
+
+
+def begun(
+    estimator: Any, data: Data, targets: Targets, model: Model | None, learn: Callable[[], Inputs]
+) -> tuple[Inputs, Network, Weigh]:
+    """Return the coordinates of X, the network without weights, and how to weigh rows.
+
+    The coordinates are learnt, or those of a model to go on from, which has to be of the same
+    kind.
+    """
+    inputs = learn() if model is None else model.inputs
+    sizes = (inputs.width, *hidden_sizes(estimator), targets.n_outputs)
+    network = blank(sizes, inputs.dtype, activation_names(estimator), targets)
+    if model is not None:
+        check_same(estimator, network, model)
+    return inputs, network, targets.weigher(class_weight_of(estimator), data.y, data.w)
+
+
+def class_weight_of(estimator: Any) -> Any:
+    """Return the weights of classes that an estimator was given; None of a regressor."""
+    return getattr(estimator, "class_weight", None)
+
+
+def sum_over(objective: Any, parts: Iterable[tuple[Array, Array, Array | None]]) -> Any:
+    """Return sum w_k L_k of raw outputs, targets and weights that come part by part."""
+    loss, total = objective.loss, 0.0
+    for Z, Y, w in parts:
+        A, work = np.empty_like(Z), np.empty((2, *Z.shape), Z.dtype)
+        loss.output(Z, A, work)
+        total += loss.value(Z, A, Y, w, work, objective.splits)
+    return total
+
+
+@dataclass(frozen=True)
+class TaskInMemory(Task):
+    """A fit whose rows are here, or, of a fit on many, a part of them that is.
+
+    Attributes
+    ----------
+    data, given, inputs, targets, network, earlier
+        As for :class:`Task`.
+    weigh : callable
+        Returns weights of rows, multiplied by those of their classes.
     pair : tuple of int ndarray or None
         The numbers of the rows to search on and to hold out, if the user has chosen them.
     joins : bool
@@ -58,13 +173,13 @@ class Task:
         None for what brings the largest to [1/2, 1).
     """
 
-    data: Data
-    given: Data | None
+    data: Any
     inputs: Inputs
     targets: Targets
     weigh: Weigh
-    network: Network
-    earlier: State | None
+    network: Any
+    given: Data | None = None
+    earlier: State | None = None
     pair: Pair | None = None
     joins: bool = False
     unit: float | None = None
@@ -86,51 +201,40 @@ class Task:
         These stay, unless the task `renews` them: then they are those of all rows so far, and
         more rows are to come, whose levels may be other ones.
         """
-        if model is None:
+
+        def learn() -> Inputs:
             Y = None if renews or not data.columns.categorical else _told(data, targets)
             scaling = estimator.scale_inputs
-            inputs = fit_inputs(data.X, data.w, scaling, data.unit, data.columns, Y)
-        else:
-            inputs = model.inputs
-        sizes = (inputs.width, *hidden_sizes(estimator), targets.n_outputs)
-        network = blank(sizes, inputs.dtype, activation_names(estimator), targets)
-        if model is not None:
-            check_same(estimator, network, model)
-            if renews:
-                inputs = inputs.going_on(data.X, data.w, data.unit)
-        class_weight = getattr(estimator, "class_weight", None)
-        weigh = targets.weigher(class_weight, data.y, data.w)
+            return fit_inputs(data.X, data.w, scaling, data.unit, data.columns, Y)
+
+        inputs, network, weigh = begun(estimator, data, targets, model, learn)
+        if model is not None and renews:
+            inputs = inputs.going_on(data.X, data.w, data.unit)
         joins = given is not None and estimator.refit is True and stops_early(estimator)
-        return cls(data, given, inputs, targets, weigh, network, earlier, pair, joins)
+        return cls(data, inputs, targets, weigh, network, given, earlier, pair, joins)
 
     @property
     def n(self) -> int:
-        """How many rows are trained on at last."""
         n = len(self.data.y)
         return n if self.given is None or not self.joins else n + len(self.given.y)
 
     @property
     def n_rows(self) -> int:
-        """How many of them have a weight > 0."""
         return len(self.counted) + (self._n_given if self.joins else 0)
 
     @property
     def n_spare(self) -> int:
-        """The number of those that may be held out."""
         return len(self.spare)
 
     @property
     def loses_digits(self) -> bool:
-        """Whether float32 is too coarse to train in."""
         return self.inputs.loses_digits(self.data.X)
 
     @property
     def watched(self) -> Watched:
-        """What callbacks are told of the rows."""
         return Watched(self.data.given, self.data.y, self.data.sample_weight)
 
     def digests(self, digest: Callable[[Any], str | None]) -> dict[str, Any]:
-        """Return the digests of what was given to `fit`, by name."""
         names, rows = ("X", "y", "sample_weight"), (self.data, self.given)
         found = {
             name + suffix: None if part is None else digest(getattr(part, name))
@@ -180,7 +284,6 @@ class Task:
 
     @property
     def parts(self) -> tuple[int, int] | None:
-        """How many rows the user has chosen to search on, and to validate on."""
         if self.chosen is None:
             return None
         training, held_out = self.chosen
@@ -253,15 +356,12 @@ class Task:
     def problem(
         self, recipe: Recipe, score: Callable[[NDArray[Any] | None], Score | None] | None = None
     ) -> ProblemInMemory:
-        """Return what the recipe is to be applied to."""
         dtype = np.dtype(recipe.precision)
         rows = self.all_rows(dtype)
         check_penalty(recipe.settings.alpha, rows.weight * rows.w_unit)
         return ProblemInMemory(
             rows=rows,
-            network=blank(
-                self.network.parameters.sizes, dtype, self.network.activations, self.targets
-            ),
+            network=self.blank(dtype),
             unit=self.targets.unit,
             counted=self.counted,
             spare=self.spare,
@@ -272,59 +372,22 @@ class Task:
             chosen=self.chosen,
         )
 
-    def model(self, found: list[Found]) -> Model:
-        """Return what predicts."""
-        return predictor(self.inputs, self.network, self.targets, found)
+    def exact(self, problem: ProblemInMemory) -> ProblemInMemory:
+        if problem.rows.dtype == self.inputs.dtype:
+            return problem
+        return replace(problem, rows=self.all_rows(self.inputs.dtype, True), network=self.network)
 
-    def losses(
-        self, model: Model, found: list[Found], recipe: Recipe, problem: ProblemInMemory
-    ) -> tuple[float, list[float]]:
-        """Return the objective at the model's weights, exactly, in the unit of y's loss.
-
-        Of the model, and of each of its networks. A network's is over the rows that it was
-        trained on at last, that of the mean of several over all rows, with the mean of their
-        L2 terms.
-        """
-        rows, several = problem.rows, len(found) > 1
-        if rows.dtype != self.inputs.dtype:
-            rows = self.all_rows(self.inputs.dtype, once=True)
-
-        def objective(numbers: NDArray[Any] | None, network: Network, plan: Plan) -> Objective:
-            settings, unit = recipe.settings, problem.unit
-            batches, m = Batches(rows, numbers), plan.batch_size
-            return Objective(
-                batches, network, settings.alpha, m, settings.dropout, unit, trains=False
-            )
-
-        each = []
-        for one, network in zip(found, model.networks, strict=True):
-            plan = recipe.search if one.search is None else recipe.again
-            cost = objective(one.numbers, network, plan).value(network.parameters)
-            each.append(cost.reported)
-        if not several:
-            return each[0], each
-        whole = objective(None, model.networks[0], recipe.search)
-        X = self.data.X
+    def loss_of_mean(self, model: Model, networks: list[Network], whole: Objective) -> Any:
+        rows, X = whole.batches.rows, self.data.X
         if self.given is not None and self.joins:
             X = stacked(X, self.given.X)
-        return _loss_of_mean(whole, model, X), each
 
+        def parts() -> Iterator[tuple[Array, Array, Array | None]]:
+            for part in gen_batches(len(rows), CHUNK):
+                w = None if rows.w is None else rows.w[part].T
+                yield np.ascontiguousarray(model.outputs(X[part]).T), rows.targets(part), w
 
-def predictor(inputs: Inputs, network: Network, targets: Targets, found: list[Found]) -> Model:
-    """Return what predicts.
-
-    Its weights are the state's own where nothing lies between: no average, no calibration
-    and no other type. There is one owner then, for a warm start too.
-    """
-    networks = [
-        network.with_theta(
-            targets.settled(one.parameters()).theta.astype(
-                inputs.dtype, copy=one.state.average is not None
-            )
-        )
-        for one in found
-    ]
-    return Model(inputs, networks, targets)
+        return sum_over(whole, parts())
 
 
 def without_traces(w: Array) -> Array:
@@ -383,20 +446,6 @@ def blank(
     """Return a network without weights: all of them are one number in memory."""
     theta = np.broadcast_to(np.zeros((), dtype), (Parameters.count(sizes),))
     return Network(Parameters(sizes, theta), activations, targets.loss)
-
-
-def _loss_of_mean(objective: Objective, model: Model, X: Any) -> float:
-    """Return the loss of the mean of several networks' outputs, and their mean L2 term."""
-    rows, loss = objective.batches.rows, objective.loss
-    total: Any = 0.0
-    for part in gen_batches(len(rows), CHUNK):
-        Z = np.ascontiguousarray(model.outputs(X[part]).T)
-        A, work = np.empty_like(Z), np.empty((2, *Z.shape), Z.dtype)
-        loss.output(Z, A, work)
-        w = None if rows.w is None else rows.w[part].T
-        total += loss.value(Z, A, rows.targets(part), w, work, objective.splits)
-    penalties = [objective.penalty(network.parameters) for network in model.networks]
-    return objective.reported(total, float(np.mean(penalties)))
 
 
 def check_same(estimator: Any, network: Network, model: Model) -> None:

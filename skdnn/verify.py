@@ -37,7 +37,7 @@ from skdnn.door import read
 from skdnn.estimators import BaseDNN
 from skdnn.fit.objective import Objective
 from skdnn.fit.rows import Batches, Rows
-from skdnn.task import Task
+from skdnn.task import TaskInMemory, class_weight_of
 
 __all__ = ["ArrayCheck", "GradientCheck", "Gradients", "check_gradients", "gradients"]
 
@@ -314,8 +314,8 @@ def _problem(estimator: Any, X: Any, y: Any, sample_weight: Any) -> _Problem:
     model = estimator._model
     data = read(estimator, X, y, sample_weight, fresh=False)
     model.targets.check(data.y)
-    weigh = model.targets.weigher(getattr(estimator, "class_weight", None), data.y, data.w)
-    task = Task(data, None, model.inputs, model.targets, weigh, model.networks[0], None)
+    weigh = model.targets.weigher(class_weight_of(estimator), data.y, data.w)
+    task = TaskInMemory(data, model.inputs, model.targets, weigh, model.networks[0])
     rows = task.rows(data, model.inputs.dtype)
     return _Problem(rows, model.networks[0], float(estimator.alpha))
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 from skdnn.core.activations import Array
 from skdnn.core.network import Network, Parameters, forward
@@ -168,7 +169,6 @@ class ObjectiveInBlocks(Objective):
                 workspace.let_go()
 
     def total(self, parameters: Parameters, Z: Array | None = None) -> Any:
-        """Return sum w_k L_k."""
         return sum(self.sum_over(pool, parameters) for pool in self.pools())
 
     def epoch(
@@ -194,8 +194,20 @@ class ObjectiveInBlocks(Objective):
             done += len(pool)
         return self.cost(total, parameters)
 
+    def mean_outputs(self, networks: list[Network]) -> Iterator[tuple[Array, Array, Array | None]]:
+        """Yield the mean of several networks' raw outputs, targets and weights, part by part."""
+        passes = [network.passes(CHUNK) for network in networks]
+        for pool in self.pools():
+            for part in gen_batches(len(pool), CHUNK):
+                Z: Any = 0.0
+                for network, workspace in zip(networks, passes, strict=True):
+                    at = workspace.over(part.stop - part.start)
+                    Y, w = pool.load(at, part)
+                    forward(network.parameters, at, self.loss)
+                    Z = Z + at.Z[at.L] / len(networks)
+                yield Z, Y, w
+
     def value_and_gradient(self, parameters: Parameters) -> Cost:
-        """Return J, and write its gradient on all rows to `gradient`."""
         return self._on_all(parameters, None)
 
     def _on_all(self, parameters: Parameters, rng: np.random.Generator | None) -> Cost:
@@ -257,7 +269,6 @@ class ProblemInBlocks(Problem):
     _random: dict[int, Rows] = field(default_factory=dict)
 
     def hold_out(self, recipe: Recipe, seed: int) -> tuple[HeldOut, Judge | None]:
-        """Return which rows are not trained on, drawn at random, and who judges."""
         held_out, rows, data = ALL, self.given, None
         if recipe.n_held_out:
             numbers = draw(len(self.blocks), recipe.n_held_out, np.random.default_rng(seed))
@@ -271,7 +282,6 @@ class ProblemInBlocks(Problem):
         return held_out, Judge(rows, self.network, self.unit, score, calibrates)
 
     def objective(self, numbers: Any, settings: Any, plan: Plan) -> ObjectiveInBlocks:
-        """Return J on the rows that are not left out, or on all for None."""
         return ObjectiveInBlocks(
             self.blocks,
             numbers or ALL,
@@ -283,7 +293,6 @@ class ProblemInBlocks(Problem):
         )
 
     def intercepts(self, found: Found) -> Array | None:
-        """Return those that give the classes their shares, among rows drawn at random."""
         rows = self._random.get(found.state.seed)
         if rows is None:
             return None
@@ -297,23 +306,3 @@ def draw(n: int, size: int, rng: np.random.Generator) -> NDArray[np.intp]:
     while len(drawn) < size:
         drawn = np.union1d(drawn, rng.integers(n, size=size - len(drawn)))
     return drawn
-
-
-def loss_of_mean(objective: ObjectiveInBlocks, networks: list[Network]) -> float:
-    """Return the loss of the mean of several networks' outputs, and their mean L2 term."""
-    loss, total = objective.loss, 0.0
-    passes = [network.passes(CHUNK) for network in networks]
-    for pool in objective.pools():
-        for start in range(0, len(pool), CHUNK):
-            part = slice(start, min(start + CHUNK, len(pool)))
-            Z: Any = 0.0
-            for network, workspace in zip(networks, passes, strict=True):
-                at = workspace.over(part.stop - part.start)
-                Y, w = pool.load(at, part)
-                forward(network.parameters, at, loss)
-                Z = Z + at.Z[at.L] / len(networks)
-            A, work = np.empty_like(Z), np.empty((2, *Z.shape), Z.dtype)
-            loss.output(Z, A, work)
-            total += loss.value(Z, A, Y, w, work, objective.splits)
-    penalties = [objective.penalty(network.parameters) for network in networks]
-    return objective.reported(total, float(np.mean(penalties)))

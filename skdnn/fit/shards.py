@@ -399,7 +399,6 @@ class ProblemInShards(Problem):
         return numbers, JudgeOfShards(self.engine, held_out, self.net, recipe.calibrate)
 
     def intercepts(self, found: Found) -> Array | None:
-        """Return those that give the classes their shares among the rows trained on."""
         engine, shards = self.engine, self.shards
         numbers: Any = found.numbers or self.whole
         theta, n = found.state.final().theta, len(shards)
@@ -420,7 +419,6 @@ class ProblemInShards(Problem):
         return balanced(self.net.sizes[-1], n_counted, value_and_slope)
 
     def objective(self, numbers: Any, settings: Any, plan: Plan) -> ObjectiveInShards:
-        """Return J on the rows that `hold_out` returned, or on all."""
         return ObjectiveInShards(self, numbers or self.whole, settings, plan.batch_size)
 
 
@@ -470,7 +468,6 @@ class ObjectiveInShards(Criterion):
         self.batch_size, self.drops = batch_size, any(problem.net.dropout)
 
     def value(self, parameters: Parameters) -> Cost:
-        """Return J at the given parameters, without dropout."""
         theta = [self.engine.share(parameters.theta)] * len(self.shards)
         parts = self.engine.map(loss_of, self.shards, theta, self.numbers.chosen)
         (loss,) = total(self.engine, parts)
@@ -483,7 +480,6 @@ class ObjectiveInShards(Criterion):
         rng: np.random.Generator,
         step: Callable[[int], None],
     ) -> Cost:
-        """Go once through the rows, and return the mean of their costs, each before its step."""
         key = int(rng.integers(2**62))
         order = self._order(key if shuffles else None)
         n_steps = -(-self.n // self.batch_size)
@@ -497,7 +493,6 @@ class ObjectiveInShards(Criterion):
         return self.cost(loss, parameters)
 
     def value_and_gradient(self, parameters: Parameters) -> Cost:
-        """Return J, and write its gradient on all rows to `gradient`."""
         batch = Batch(0, 1, self.weight)
         return self.cost(self._differentiate(parameters, self._in_order, batch), parameters)
 
@@ -554,11 +549,9 @@ class JudgeOfShards(Judge):
         return Cost(float(np.sum(mean)), float(np.sum(mean * self.net.unit)))
 
     def loss_at(self, factor: float) -> float:
-        """Return the mean loss at a factor of the raw outputs."""
         return self._at(factor)[0]
 
     def slope_at(self, factor: float) -> float:
-        """Return its derivative."""
         return self._at(factor)[1]
 
     def _at(self, factor: float) -> tuple[float, float]:
