@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
+from sklearn.utils import gen_batches
 
 from skdnn.core.activations import Array
 
@@ -28,6 +29,7 @@ RARE = 1e-3  # the share of the rows up to which a level has no column
 FOLDS = 5
 SMALL, LARGE = 1e-290, 1e290
 HEIGHT = 0.5  # of a ramp
+PART = 1 << 17  # bytes of ramps to write out at once
 FARTHEST = 8.0  # times its width that an outermost ramp goes on
 
 
@@ -425,11 +427,14 @@ class Expansion:
         X[:, :first] = rows[:, :first]
         if self.n_ramps:
             matrix, low, high = self._of_type[rows.dtype]
-            # A product takes a fifth of the time of gathering.
-            U1 = np.empty((len(rows), 1 + self.n_positions), rows.dtype)
-            U1[:, 0], U1[:, 1:] = 1.0, rows[:, first:last]
-            ramps = np.matmul(U1, matrix, out=X[:, first:stop])
-            np.clip(ramps, low, high, out=ramps)
+            for part in gen_batches(len(rows), max(PART // low.nbytes, 1)):
+                # A product takes a fifth of the time of gathering.
+                U1 = np.empty((part.stop - part.start, 1 + self.n_positions), rows.dtype)
+                U1[:, 0], U1[:, 1:] = 1.0, rows[part, first:last]
+                ramps = np.matmul(U1, matrix)
+                # In the rows of X, which are apart, these two took six times as long.
+                np.maximum(ramps, low, out=ramps)
+                X[part, first:stop] = np.minimum(ramps, high, out=ramps)
         if self.n_places:
             hot = X[:, stop:]
             hot[...] = 0.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import ceil
 from typing import Any
 
@@ -68,7 +69,6 @@ class Blocks:
     w_unit: float
     load: Callable[[int], Rows]
     keeps: bool
-    _kept: dict[int, Rows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ends: Any = np.cumsum(self.counts)
@@ -76,16 +76,14 @@ class Blocks:
     def __len__(self) -> int:
         return int(self.ends[-1])
 
-    def block(self, number: int) -> Rows:
-        """Return the rows of a block."""
-        if number in self._kept:
-            return self._kept[number]
-        rows = self.load(number)
-        if self.keeps:
-            self._kept[number] = rows
-        return rows
+    @cached_property
+    def whole(self) -> Rows:
+        """All rows, to be kept."""
+        return pooled(len(self), (self.load(int(i)) for i in np.flatnonzero(self.counts)))
 
-    def pools(self, rng: np.random.Generator | None, without: NDArray[np.intp]) -> Iterator[Rows]:
+    def pools(
+        self, rng: np.random.Generator | None, without: NDArray[np.intp]
+    ) -> Iterator[Batches]:
         """Yield the rows, pool by pool, but for some.
 
         Parameters
@@ -97,27 +95,26 @@ class Blocks:
         """
         n = len(self.counts)
         order = np.arange(n) if rng is None else rng.permutation(n)
-        for numbers in np.array_split(order, ceil(n / BLOCKS)):
-            yield from self._pool(numbers, without)
+        for blocks in np.array_split(order, ceil(n / BLOCKS)):
+            left = {int(i): self._left(int(i), without) for i in blocks}
+            size = sum(map(len, left.values()))
+            if not size:
+                continue
+            if self.keeps:
+                starts = self.ends - self.counts
+                yield Batches(self.whole, np.concatenate([starts[i] + left[i] for i in left]))
+            else:
+                parts = (self.load(i).only(left[i]) for i in left if len(left[i]))
+                yield Batches(pooled(size, parts))
 
-    def _pool(self, numbers: NDArray[np.intp], without: NDArray[np.intp]) -> list[Rows]:
-        """Return the rows of blocks as one, if there are any."""
-        parts = [self._left(int(i), without) for i in numbers if self.counts[i]]
-        parts = [part for part in parts if len(part)]
-        return [pooled(parts)] if parts else []
+    def _left(self, block: int, without: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the rows of a block that are not left out, counted from its first."""
+        return np.delete(np.arange(self.counts[block]), self.within(block, without))
 
-    def _left(self, number: int, without: NDArray[np.intp]) -> Rows:
-        """Return the rows of a block that are not left out."""
-        inside = self.within(number, without)
-        rows = self.block(number)
-        if not len(inside):
-            return rows
-        return rows.only(np.delete(np.arange(len(rows)), inside))
-
-    def within(self, number: int, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+    def within(self, block: int, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return those of ascending numbers that are in a block, counted from its first row."""
-        stop = self.ends[number]
-        start = stop - self.counts[number]
+        stop = self.ends[block]
+        start = stop - self.counts[block]
         low, high = np.searchsorted(numbers, [start, stop])
         return numbers[low:high] - start
 
@@ -163,8 +160,8 @@ class ObjectiveInBlocks(Objective):
 
     def pools(self, rng: np.random.Generator | None = None) -> Iterator[Batches]:
         """Yield the rows, pool by pool; in order without a generator."""
-        for rows in self.blocks.pools(rng, self.without):
-            yield Batches(rows)
+        for pool in self.blocks.pools(rng, self.without):
+            yield pool
             for workspace in (self.workspace, self._judging):
                 workspace.let_go()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -265,15 +265,21 @@ def stacked(above: Any, below: Any) -> Any:
     return vstack([above, below], "csr") if issparse(above) else np.concatenate([above, below])
 
 
-def pooled(parts: list[Rows]) -> Rows:
-    """Return dense rows of several lots that are weighed alike as one, copied."""
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    X1 = None if first.X1 is None else np.concatenate([part.X1 for part in parts])
-    X = np.concatenate([part.X for part in parts]) if X1 is None else X1[:, 1:]
-    Y = np.concatenate([part.Y for part in parts])
-    w = None if first.w is None else np.concatenate([part.w for part in parts])
+def pooled(n: int, parts: Iterable[Rows]) -> Rows:
+    """Return the n dense rows of several lots that are weighed alike as one, copied."""
+    arrays: dict[str, Array] = {}
+    stop, first = 0, None
+    for part in parts:
+        first = first or part
+        given = {"X" if part.X1 is None else "X1": part.X if part.X1 is None else part.X1}
+        given |= {"Y": part.Y} if part.w is None else {"Y": part.Y, "w": part.w}
+        start, stop = stop, stop + len(part)
+        for name, of in given.items():
+            if not start:
+                arrays[name] = np.empty((n, *of.shape[1:]), of.dtype)
+            arrays[name][start:stop] = of
+    assert first is not None
+    X, X1, Y, w = (arrays.get(name) for name in ("X", "X1", "Y", "w"))
     kept = first.w_unit, first.prepare, first.expansion
     return Rows(X, Y, w, first.table, X1, None, *kept)
 

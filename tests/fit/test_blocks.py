@@ -231,7 +231,7 @@ def numbered(n, size):
 def test_an_epoch_takes_every_row_once_but_for_those_held_out(n, shuffles):
     out = draw(n, n // 5, np.random.default_rng(1))
     generator = np.random.default_rng(0) if shuffles else None
-    seen = np.concatenate([pool.X[:, 0] for pool in numbered(n, 4).pools(generator, out)])
+    seen = np.concatenate([pool.rows.X[:, 0] for pool in numbered(n, 4).pools(generator, out)])
     assert sorted(seen) == np.delete(np.arange(n), out).tolist()
     assert shuffles or (np.diff(seen) > 0).all()
 
@@ -239,7 +239,7 @@ def test_an_epoch_takes_every_row_once_but_for_those_held_out(n, shuffles):
 def test_every_pool_has_blocks_from_everywhere():
     pools = list(numbered(4096, 4).pools(np.random.default_rng(0), ALL.numbers))
     assert len(pools) == 16
-    assert all(pool.X.min() < 400 and pool.X.max() > 3700 for pool in pools)
+    assert all(pool.rows.X.min() < 400 and pool.rows.X.max() > 3700 for pool in pools)
 
 
 @pytest.mark.parametrize("n, size", [(10, 10), (1000, 200), (10**12, 50)])
