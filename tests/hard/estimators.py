@@ -218,7 +218,8 @@ def check_curves(model):
         insist(len(one.learning_rate_curve_) in (n, 0), "learning_rate_curve_ has another length")
         if refitted:
             insist(len(one.search_loss_curve_) == len(searched), "the search's curves differ")
-        insist((one.solver != "lbfgs") <= one.best_n_iter_ <= max(len(searched), n), "best_n_iter_")
+        least = int(one.recipe_.solver != "lbfgs")
+        insist(least <= one.best_n_iter_ <= max(len(searched), n), "best_n_iter_")
 
 
 def check_probabilities(model, X):
