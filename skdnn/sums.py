@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score
 
 from skdnn.core.activations import Array
 from skdnn.statistics import Summary
+from skdnn.targets import check_predictions
 
 
 def hits(model: Any, X: Any, y: Any, w: Any) -> tuple[float, float]:
@@ -31,7 +32,9 @@ def squares(model: Any, X: Any, y: Any, w: Any) -> tuple[Summary, Array] | None:
     if w is not None and not w.any():
         return None
     Y = np.asarray(y, np.float64).reshape(len(y), -1)
-    errors = (Y - model.predict(X).reshape(Y.shape)) ** 2
+    predicted = model.predict(X)
+    check_predictions(predicted)
+    errors = (Y - predicted.reshape(Y.shape)) ** 2
     return Summary.of(Y, w), np.average(errors, axis=0, weights=w)
 
 

@@ -518,6 +518,7 @@ KINDS: dict[str, type[Targets]] = {
 
 def score_of(loss: Loss, y: Any, predicted: Array, w: Any) -> float:
     """Return R2 of predictions; of several quantiles the mean of their D2."""
+    check_predictions(predicted)
     if not loss.levels:
         return float(r2_score(y, predicted, sample_weight=w))
     each = [
@@ -525,6 +526,16 @@ def score_of(loss: Loss, y: Any, predicted: Array, w: Any) -> float:
         for column, q in zip(predicted.T, loss.levels, strict=True)
     ]
     return float(np.mean(each))
+
+
+def check_predictions(predicted: Array) -> None:
+    """Refuse to score predictions of a regressor that have overflown."""
+    n = np.count_nonzero(~np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1))
+    if n:
+        raise ValueError(
+            f"Of {len(predicted)} predictions {n} are infinite or NaN, which have no score. Lower"
+            " learning_rate_init, or scale X and y, as scale_inputs and scale_target do."
+        )
 
 
 def along(i: Any, Z: Array, slope: Any) -> Array:

@@ -20,6 +20,7 @@ from scipy.sparse import csr_array, issparse
 from sklearn.base import clone
 
 from skdnn import DNNClassifier, DNNRegressor
+from skdnn.fit.blocks import pool_rows
 from skdnn.verify import check_gradients
 from tests.cases import contents_of, differing, epoch, raising
 from tests.hard.estimators import (
@@ -37,7 +38,14 @@ from tests.hard.estimators import (
     insist,
 )
 from tests.hard.objective import objective_of
-from tests.hard.tables import Draw, Table, draw_container, draw_table, is_boolean
+from tests.hard.tables import (
+    Draw,
+    Table,
+    draw_array,
+    draw_container,
+    draw_table,
+    is_boolean,
+)
 
 FITTED, REFUSED, MAGNIFIED = "fitted", "refused", "rounding magnified"
 NAMES = sorted({*OPTIONS, *DNNRegressor().get_params(), *DNNClassifier().get_params()})
@@ -121,6 +129,33 @@ def containers(draw):
     agree_to(is_sparse, table, expected, got, told)
     if same_names(table.plain(), asked):
         agree_to(issparse(asked), table, expected, answers(one, asked), f"asked by {as_name}")
+    return FITTED
+
+
+SHAPES = [(1, 1), (1, 40), (300, 1), (20, 5000), (5000, 500), (700, 100)]
+
+
+def shapes(draw):
+    """So they do where there is one value alone, or many rows or columns."""
+    n, d = draw.one(SHAPES)
+    X = draw.rng.normal(size=(n, d)) * (draw.rng.random((n, d)) < draw.one([0.1, 1.0]))
+    table = Table({}, draw.one([np.float64, np.float32]))
+    X = X.astype(table.dtype)
+    problem = draw_problem(draw, n, max_iter=draw.between(1, 2), batch_size="auto")
+    is_in_blocks = n > pool_rows(d)  # which sparse rows never are
+    other, name, is_sparse = draw_array(draw, X, sparse=not is_in_blocks)
+    w = draw_weights(draw, n)
+    stage = draw.one(["fit", "fit", "partial_fit", "X_val", "warm start"])
+    if is_in_blocks and name == "memmap" and stage == "partial_fit":
+        stage = "fit"  # there it goes lot by lot
+    models = [attempt(lambda X=X: staged(problem, stage, X, problem.y, w)) for X in (X, other)]
+    told = f"{n} x {d}, {name}, {stage}"
+    insist((models[0] is None) == (models[1] is None), told, "only one was refused", models)
+    if models[0] is None:
+        return REFUSED
+    expected = answers(models[0], X)
+    agree_to(is_sparse, table, expected, answers(models[1], X), told)
+    insist(close(answers(models[1], other), expected, 1e-3), told, "asked about")
     return FITTED
 
 
@@ -658,9 +693,9 @@ def alive(draw):
 
 
 KINDS = {
-    containers: 10, counted_rows: 3, scaled_weights: 2, permuted_rows: 2, permuted_columns: 2,
-    units_of_x: 3, units_of_y: 2, cost: 4, probabilities: 3, gradient: 2, missing: 4, extremes: 5,
-    nonsense: 6, bad_data: 6, sequences: 6, alive: 1,
+    containers: 10, shapes: 1, counted_rows: 3, scaled_weights: 2, permuted_rows: 2,
+    permuted_columns: 2, units_of_x: 3, units_of_y: 2, cost: 4, probabilities: 3, gradient: 2,
+    missing: 4, extremes: 5, nonsense: 6, bad_data: 6, sequences: 6, alive: 1,
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Random tables, and the containers that one table may come in."""
 
+import tempfile
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -137,6 +138,13 @@ def read_only(X):
     return X
 
 
+def mapped(X):
+    with tempfile.TemporaryFile() as file:
+        kept = np.memmap(file, X.dtype, "w+", shape=X.shape)
+    kept[:] = X
+    return kept
+
+
 def doubled(X):
     """Return a CSR matrix in which every entry stands twice, halved, and out of order."""
     rows = csr_array(X)
@@ -161,6 +169,7 @@ DENSE = {
     "strided": strided,
     "backwards": lambda X: X[::-1].copy()[::-1],
     "read-only": read_only,
+    "memmap": mapped,
     "big-endian": lambda X: X.astype(X.dtype.newbyteorder(">")),
 }
 OF_DOUBLES = {
@@ -298,3 +307,10 @@ def draw_container(draw, table, sparse=True):
         kinds = FRAMES
     name = draw.one(kinds)
     return kinds[name](table), name, False
+
+
+def draw_array(draw, X, sparse=True):
+    """Return an array in a container, its name, and whether it is a sparse one."""
+    kinds = {**DENSE, **(SPARSE if sparse else {}), "frame": pd.DataFrame, "polars": pl.from_numpy}
+    name = draw.one(kinds)
+    return kinds[name](X), name, name in SPARSE

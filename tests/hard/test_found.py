@@ -97,3 +97,10 @@ def test_a_parameter_beyond_float64_is_refused_by_name(name):
 def test_rows_to_validate_on_join_those_of_categories_of_many_levels():
     fitted = model(refit=True).fit(MANY, y, X_val=MANY[:40], y_val=y[:40])
     assert np.isfinite(fitted.loss_)
+
+
+def test_predictions_that_have_overflown_have_no_score():
+    far = model(loss="poisson", scale_target=False).partial_fit(X, np.exp(y))
+    far.intercepts_[-1][:] = 1e4
+    with pytest.raises(ValueError, match="Of 120 predictions 120 are infinite or NaN"):
+        far.score(X, np.exp(y))
