@@ -37,7 +37,7 @@ from skdnn.fit.watch import Watched
 from skdnn.inputs import needs_sample
 from skdnn.model import Model
 from skdnn.parameters import invalid
-from skdnn.shards import Told, Whole, coordinates, places
+from skdnn.shards import Told, Whole, coordinates, distinct_of, places
 from skdnn.statistics import Summary
 from skdnn.targets import Targets
 from skdnn.task import Task, TaskInMemory, absentees, begun, check_penalty, sum_over
@@ -219,7 +219,7 @@ def learn(source: Source, names: Any, given: Any) -> Whole:
         if source.numeric:
             numbers.append(Summary.of(data.y.reshape(len(data.y), -1), w, unit=data.unit))
         else:
-            values, inverse = np.unique(data.y, axis=0, return_inverse=True)
+            values, inverse = distinct_of(data.y, return_inverse=True)
             labels.append((values, np.bincount(inverse.ravel(), w, len(values)) * data.unit))
     if not columns:
         raise ValueError(f"sample_weight must not be zero for every row; all {len(source)} are 0.")
@@ -230,7 +230,7 @@ def learn(source: Source, names: Any, given: Any) -> Whole:
         of_y = Summary.merged(numbers)
         ends = np.stack([of_y.low, of_y.high]).reshape(2, *first.y.shape[1:])
         return Whole(X, ends, None, names, given, numbers=of_y, **known)
-    distinct = np.unique(np.concatenate([values for values, _ in labels]), axis=0)
+    distinct = distinct_of(np.concatenate([values for values, _ in labels]))
     weights = np.zeros(len(distinct))
     for values, counts in labels:
         weights[places(values, distinct)] += counts

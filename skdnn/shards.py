@@ -230,7 +230,7 @@ def head_of(part: Part | None, labelled: bool) -> Head:
     kind = "text" if isinstance(y.flat[0], str | bytes) else "numbers"
     form = kind if y.ndim == 1 else f"{y.shape[1]} columns of {kind}"
     largest = 1.0 if w is None else float(w.max())
-    distinct = np.unique(part.y, axis=0) if labelled else None
+    distinct = distinct_of(part.y) if labelled else None
     return Head(len(y), part.X[:0], y[:0], form, largest, distinct)
 
 
@@ -268,7 +268,7 @@ def tell(part: Part, number: int, n_sampled: int, distinct: Any) -> Told | None:
     if distinct is None:
         numbers = Summary.of(part.y.reshape(len(part.y), -1), w, unit=part.unit)
         return Told(columns, numbers, None, gaps, levels)
-    values, inverse = np.unique(part.y, axis=0, return_inverse=True)
+    values, inverse = distinct_of(part.y, return_inverse=True)
     weights = np.zeros(len(distinct))
     weights[places(values, distinct)] = np.bincount(inverse.ravel(), w)
     return Told(columns, None, weights, gaps, levels)
@@ -276,8 +276,13 @@ def tell(part: Part, number: int, n_sampled: int, distinct: Any) -> Told | None:
 
 def places(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.intp]:
     """Return the places of distinct values, or rows, among all of them."""
-    _, places = np.unique(np.concatenate([among, values]), axis=0, return_inverse=True)
+    _, places = distinct_of(np.concatenate([among, values]), return_inverse=True)
     return places.ravel()[len(among) :]
+
+
+def distinct_of(y: NDArray[Any], **asked: Any) -> Any:
+    """Return the distinct values, or rows, of targets; NumPy 2.0 takes no axis beside objects."""
+    return np.unique(y, axis=None if y.ndim == 1 else 0, **asked)
 
 
 def heaviest(part: Part, weigh: Weigh) -> float | None:
@@ -422,7 +427,7 @@ def _agreed(
     unit = power_of_two(np.array([largest])) if weighted else None
     if not labelled:
         return dtype, unit, None
-    return dtype, unit, np.unique(np.concatenate([head.distinct for head in read]), axis=0)
+    return dtype, unit, distinct_of(np.concatenate([head.distinct for head in read]))
 
 
 def _whole(told: list[Told], X: Any, y: NDArray[Any], distinct: Any, names: Any) -> Whole:
