@@ -11,7 +11,8 @@ a category of more than 255 levels behind scikit-learn's TargetEncoder.
 ``--only wider narrower`` takes some variants, ``--splits 4`` is the number of splits.
 ``--cost`` prints instead what a default fit does, and how long it takes, by rows;
 ``--peers`` how the defaults do against scikit-learn's MLP behind scalers and its gradient
-boosting, on splits of their own.
+boosting, on splits of their own, and against CatBoost's if that is installed; ``--picture FILE``
+draws error against time.
 """
 
 # mypy: ignore-errors
@@ -42,6 +43,11 @@ from sklearn.preprocessing import StandardScaler, TargetEncoder
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor, encodings
 from skdnn.fit.recipe import batch_rows, n_epochs
+
+try:
+    import catboost
+except ImportError:
+    catboost = None
 
 # A constant rate has not converged where a cosine has come to its end.
 warnings.simplefilter("ignore", ConvergenceWarning)
@@ -139,6 +145,12 @@ def boosting(task, n, seed):
     return HistGradientBoostingClassifier(random_state=seed)
 
 
+def catboosting(task, n, seed):
+    """Return CatBoost's, on one thread."""
+    kind = catboost.CatBoostRegressor if task == "regression" else catboost.CatBoostClassifier
+    return kind(random_seed=seed, thread_count=1, verbose=False, allow_writing_files=False)
+
+
 def behind_encoder(make, X):
     """Return what makes an estimator that takes a table's categories of more than 255 levels."""
     wide = [c for c in getattr(X, "columns", ()) if X[c].dtype == "category"]
@@ -187,12 +199,13 @@ def main():
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--picture")
     args = parser.parse_args()
     if args.cost:
         return cost()
     sets = list(suite(args.data))
     if args.peers:
-        return peers(sets, range(args.splits))
+        return peers(sets, range(args.splits), args.picture)
     splits = range(100, 100 + args.splits)
     seen = {}
     measure(*sets[0][1:], 0, partial(changed_estimator, changed={}))  # the first pays for more
@@ -217,13 +230,16 @@ def mean_of(runs):
     return np.add(np.mean(runs, axis=0), (1e-3, 0.0, 0.0))
 
 
-def peers(sets, splits):
-    """Print the defaults, one network and five, divided by what else there is."""
+def peers(sets, splits, picture=None):
+    """Print the defaults, one network and five, divided by what else there is; draw all."""
     made = {"ours": {}, "ours, five networks": {"n_estimators": 5}}
     others = {"MLP, standardised": mlp, "HistGradientBoosting": boosting}
+    if catboost is not None:
+        others["CatBoost"] = catboosting
     makers = {name: partial(changed_estimator, changed=c) for name, c in made.items()} | others
     if any(hasattr(X, "columns") for _, X, _ in sets):  # MLPs do not take tables
-        del makers["MLP, standardised"], others["MLP, standardised"]
+        for name in {"MLP, standardised", "CatBoost"} & set(others):
+            del makers[name], others[name]
     results = {name: {task: [] for task in ESTIMATORS} for name in makers}
     for _, X, y in sets:
         for name, make in makers.items():
@@ -240,6 +256,27 @@ def peers(sets, splits):
                 ratios[:, 0] = np.clip(ratios[:, 0], 0.1, 10.0)
                 cells.append(f"{cell(list(ratios))} in {geometric_mean(ratios)[2]:.2f} of the time")
             print(f"| {ours} / {theirs} | {' | '.join(cells)} |")
+    if picture:
+        draw(results, picture)
+
+
+def draw(results, path):
+    """Draw every program's error and time over those of gradient boosting, a panel a task."""
+    import matplotlib.pyplot as plt
+
+    colours = ("#0072B2", "#56B4E9", "#CC79A7", "#009E73", "#D55E00")
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
+    for axis, task in zip(axes, ESTIMATORS, strict=True):
+        for (name, found), colour, mark in zip(results.items(), colours, "oDv^s", strict=False):
+            ratios = np.array(found[task]) / results["HistGradientBoosting"][task]
+            ratios[:, 0] = np.clip(ratios[:, 0], 0.1, 10.0)
+            error, _, seconds = geometric_mean(ratios)
+            axis.plot(seconds, error, mark, color=colour, markersize=9, label=name)
+        axis.set(xscale="log", title=task, xlabel="processor time of a fit / boosting's")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("error / boosting's")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    figure.savefig(path)
 
 
 def cost():
