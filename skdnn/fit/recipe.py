@@ -23,6 +23,7 @@ from skdnn.core.initializers import FAMILY_OF, initialize
 from skdnn.core.network import Network, Parameters
 from skdnn.core.optimizers import OPTIMIZERS, Optimizer
 from skdnn.core.schedules import ENDS_AT_ZERO, SCHEDULES, Schedule, with_warmup
+from skdnn.door import about
 from skdnn.fit.intercepts import intercepts
 from skdnn.fit.judge import Judge, Score
 from skdnn.fit.objective import CHUNK, Criterion, Objective
@@ -612,13 +613,14 @@ def _numeric(schedule: Schedule) -> Schedule:
     """Return the user's schedule, which has to return a finite number."""
 
     def checked(p: float) -> float:
-        factor = schedule(p)
-        if not isinstance(factor, Real) or not isfinite(factor):
-            raise ValueError(
-                "The 'learning_rate' parameter must be a function that returns a finite number"
-                f" for every progress in [0, 1]; for {p:.3g} it returned {factor!r}."
-            )
-        return float(factor)
+        with about("learning_rate"):
+            factor = schedule(p)
+            if isinstance(factor, Real) and isfinite(factor):
+                return float(factor)
+        raise ValueError(
+            "The 'learning_rate' parameter must be a function that returns a finite number"
+            f" for every progress in [0, 1]; for {p:.3g} it returned {factor!r}."
+        )
 
     return checked
 

@@ -104,3 +104,9 @@ def test_predictions_that_have_overflown_have_no_score():
     far.intercepts_[-1][:] = 1e4
     with pytest.raises(ValueError, match="Of 120 predictions 120 are infinite or NaN"):
         far.score(X, np.exp(y))
+
+
+@pytest.mark.parametrize("schedule", [lambda: 1.0, lambda p: 10**400, lambda p: 1 + "a"])
+def test_an_error_within_a_schedule_names_learning_rate(schedule):
+    with pytest.raises((TypeError, ValueError), match="learning_rate"):
+        model(learning_rate=schedule).fit(X, y)
