@@ -6,20 +6,21 @@ by lot. :class:`TaskInBlocks` is to these rows what :class:`~skdnn.task.Task` is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 
-from skdnn.columns import Columns
+from skdnn._sklearn import _safe_indexing
+from skdnn.columns import Columns, learn_columns
 from skdnn.core.activations import Array
 from skdnn.core.network import Network
-from skdnn.door import FOREIGN, Data, about, power_of_two, read, read_numbers
+from skdnn.door import FOREIGN, Data, about, power_of_two, read, read_again
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.blocks import (
     BLOCKS,
@@ -32,15 +33,26 @@ from skdnn.fit.blocks import (
 )
 from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import Rows, total_weight
+from skdnn.fit.shards import add_up
 from skdnn.fit.training import State
 from skdnn.fit.watch import Watched
 from skdnn.inputs import needs_sample
+from skdnn.means import LevelSums, folds_of
 from skdnn.model import Model
-from skdnn.parameters import invalid
-from skdnn.shards import Told, Whole, coordinates, distinct_of, places
+from skdnn.shards import (
+    Whole,
+    all_columns,
+    coordinates,
+    distinct_of,
+    mean_of,
+    n_weighed,
+    of_columns,
+    places,
+    told_by_means,
+)
 from skdnn.statistics import Summary
 from skdnn.targets import Targets
-from skdnn.task import Task, TaskInMemory, absentees, begun, check_penalty, sum_over
+from skdnn.task import Task, TaskInMemory, absentees, begun, check_penalty, sum_over, sums_of
 
 LOTS = 4  # of which a pool has so many rows: what is read at once where all rows are read
 ELSEWHERE = {"numpy", "scipy", "pandas", "polars", "pyarrow", *FOREIGN}  # not on a disk
@@ -63,7 +75,7 @@ def is_stored(given: Any) -> bool:
 def comes_in_blocks(data: Data) -> bool:
     """Whether rows in memory are so many that they are taken by blocks."""
     n, d = data.X.shape
-    return not issparse(data.X) and not data.columns.categorical and bool(n > pool_rows(d))
+    return not issparse(data.X) and bool(n > pool_rows(d))
 
 
 def loaded(given: Any) -> Any:
@@ -113,6 +125,10 @@ class Source:
         In memory and checked, or stored.
     fresh : bool
         Whether X may have other columns than the estimator was fitted to.
+    columns : Columns or None
+        Which columns hold categories, once their levels are known.
+    given : object
+        X as the user gave it.
     """
 
     estimator: Any
@@ -120,6 +136,8 @@ class Source:
     y: Any
     sample_weight: Any
     fresh: bool = True
+    columns: Any = None
+    given: Any = None
 
     @property
     def numeric(self) -> bool:
@@ -133,23 +151,56 @@ class Source:
         """Yield slices of as many blocks as are read at once."""
         return lots(self.X)
 
+    def with_levels(self, model: Model | None) -> Self:
+        """Return the same rows, it being known which columns hold categories, and their levels.
+
+        Those of a model to go on from, or those of the rows of weight > 0, of which a first pass
+        tells; it is left out where all columns are of numbers.
+        """
+        of, n = self.estimator.categorical_features, self.X.shape[1]
+        if model is not None:
+            return replace(self, columns=model.inputs.columns)
+        if (of is None or isinstance(of, str)) and not hasattr(self.X, "frame"):
+            return replace(self, columns=Columns([None] * n))
+        known: list[set[Any] | None] = []
+        for rows in self.lots():
+            with _rows(rows):
+                found = learn_columns(taken(self.X, rows), "X", of, self.weights(rows)).levels
+            known = known or [None if levels is None else set() for levels in found]
+            for all_levels, levels in zip(known, found, strict=True):
+                if all_levels is not None:
+                    all_levels.update(levels or [])
+        return replace(
+            self, columns=Columns([None if one is None else sorted(one) for one in known])
+        )
+
+    def as_given(self, pieces: Sequence[tuple[slice, NDArray[np.intp]]]) -> Any:
+        """Return rows of X as the user gave them: those of some numbers in each of some slices."""
+        if not is_stored(self.X):
+            numbers = np.concatenate([rows.start + inside for rows, inside in pieces])
+            return _safe_indexing(self.given, numbers)
+        values = np.concatenate([np.asarray(self.X[rows])[inside] for rows, inside in pieces])
+        return self.X.framed(values) if hasattr(self.X, "framed") else values
+
     def checked(self, rows: slice) -> Data:
         """Return rows that are read for the first time."""
         X, y, w = (self._of(name, rows) for name in ("X", "y", "sample_weight"))
+        X = taken(self.X, rows) if is_stored(self.X) else X
         if not is_stored(self.X) and not is_stored(self.y) and not is_stored(self.sample_weight):
-            return Data(X, y, w, None, X, columns=Columns([None] * X.shape[1]))
+            return Data(X, y, w, None, X, columns=self.columns)
         nothing = w is not None and not np.any(np.asarray(w) != 0)
         with _rows(rows):
-            data = read(self.estimator, X, y, None if nothing else w, fresh=self.fresh)
+            columns, w = self.columns if self.fresh else None, None if nothing else w
+            data = read(self.estimator, X, y, w, fresh=self.fresh, columns=columns)
         return replace(data, sample_weight=np.zeros(len(data.y))) if nothing else data
 
     def inputs(self, rows: slice) -> Any:
         """Return rows of X."""
-        X = self._of("X", rows)
         if not is_stored(self.X):
-            return X
+            return self._of("X", rows)
+        X = taken(self.X, rows) if self.columns.categorical else self._of("X", rows)
         with _rows(rows):
-            return read_numbers(self.estimator, X)
+            return read_again(self.estimator, X, self.columns)
 
     def targets(self, rows: slice) -> NDArray[Any]:
         """Return rows of y."""
@@ -183,9 +234,6 @@ def _rows(rows: slice) -> Iterator[None]:
 
 def source_of(estimator: Any, X: Any, y: Any, w: Any, fresh: bool) -> Source:
     """Return rows that are stored, with targets and weights that are stored or in memory."""
-    of = estimator.categorical_features
-    if of is not None and not (isinstance(of, str) and of == "from_dtype"):
-        raise invalid(estimator, "categorical_features", "'from_dtype' or None for rows on a disk")
     if not is_stored(y):
         y = estimator._read_targets(y, "y")
     for name, given in (("y", y), ("sample_weight", w)):
@@ -195,18 +243,17 @@ def source_of(estimator: Any, X: Any, y: Any, w: Any, fresh: bool) -> Source:
     if w is not None and not is_stored(w):
         with about("sample_weight"):
             w = np.asarray(w, np.float64)
-    return Source(estimator, X, y, w, fresh)
+    return Source(estimator, X, y, w, fresh, given=X)
 
 
 @np.errstate(all="ignore")
-def learn(source: Source, names: Any, given: Any) -> Whole:
+def learn(source: Source, names: Any) -> Whole:
     """Return what is known of all rows, from one pass over them.
 
-    X has the least and the largest entries of its columns.
+    X has the least and the largest entries of its columns, NaN for those of categories.
     """
     n_sampled = pool_rows(source.X.shape[1]) if needs_sample(source.estimator.scale_inputs) else 0
-    columns, numbers, labels = [], [], []
-    gaps = np.zeros(source.X.shape[1], bool)
+    told, numbers, labels = [], [], []
     for i, lot in enumerate(source.lots()):
         data = source.checked(lot)
         first = data
@@ -214,18 +261,18 @@ def learn(source: Source, names: Any, given: Any) -> Whole:
             continue
         w = data.w
         share = -(-n_sampled * len(data.y) // len(source))
-        columns.append(Summary.of(data.X, w, share, i, data.unit))
-        gaps |= np.isnan(data.X if w is None or w.all() else data.X[w > 0]).any(axis=0)
+        told.append(of_columns(data, i, share))
         if source.numeric:
-            numbers.append(Summary.of(data.y.reshape(len(data.y), -1), w, unit=data.unit))
+            numbers.append(data.numbers)
         else:
             values, inverse = distinct_of(data.y, return_inverse=True)
             labels.append((values, np.bincount(inverse.ravel(), w, len(values)) * data.unit))
-    if not columns:
+    if not told:
         raise ValueError(f"sample_weight must not be zero for every row; all {len(source)} are 0.")
-    whole = Summary.merged(columns)
-    X = np.stack([whole.low, whole.high]).astype(first.X.dtype)
-    known: dict[str, Any] = {"columns": first.columns, "told": Told(whole, None, None, gaps, [])}
+    whole, given = all_columns(told), source.given
+    X = np.full((2, source.X.shape[1]), np.nan, first.X.dtype)
+    X[:, first.columns.numeric] = whole.columns.low, whole.columns.high
+    known: dict[str, Any] = {"columns": first.columns, "told": whole}
     if numbers:
         of_y = Summary.merged(numbers)
         ends = np.stack([of_y.low, of_y.high]).reshape(2, *first.y.shape[1:])
@@ -239,9 +286,24 @@ def learn(source: Source, names: Any, given: Any) -> Whole:
 
 def _only(data: Data, numbers: NDArray[np.intp]) -> Data:
     """Return the rows of given numbers."""
-    X, w = data.X[numbers], data.sample_weight
-    w = None if w is None else w[numbers]
-    return replace(data, X=X, y=data.y[numbers], sample_weight=w, given=X)
+    found: dict[str, Any] = {
+        name: None if getattr(data, name) is None else getattr(data, name)[numbers]
+        for name in ("X", "y", "sample_weight", "folds")
+    }
+    is_read = data.given is data.X
+    given = found["X"] if is_read else _safe_indexing(data.given, numbers)
+    return replace(data, given=given, **found)
+
+
+def _joined(parts: list[Data]) -> Data:
+    """Return rows of several blocks as one."""
+    found: dict[str, Any] = {
+        name: None
+        if getattr(parts[0], name) is None
+        else np.concatenate([getattr(part, name) for part in parts])
+        for name in ("X", "y", "sample_weight", "folds")
+    }
+    return replace(parts[0], given=found["X"], **found)
 
 
 class WatchedWhole(Watched):
@@ -284,20 +346,39 @@ class TaskInBlocks(Task):
         self.source, self.data, self.given = source, whole, given
         self.targets, self.earlier, self.parts = targets, earlier, None
         self.loses_digits = False
+        self.firsts: Any = None  # how many rows of weight > 0 there are before each block
         self.watched = WatchedWhole(whole.given, source.y, source.sample_weight)
-        self.inputs, self.network, weigh = begun(
-            estimator, whole, targets, model, lambda: coordinates(whole, estimator.scale_inputs)
-        )
         self.weight_unit = None
         if source.sample_weight is not None:
             each = (cast(Array, source.weights(lot)) for lot in source.lots())
             largest = max(float(np.max(w)) for w in each)
             self.weight_unit = power_of_two(np.array([largest]))
+        told = told_by_means(whole, targets.n_outputs) if model is None else model.inputs.told
+        sums = self._sums(told) if told else ()
+        self.inputs, self.network, weigh = begun(
+            estimator,
+            whole,
+            targets,
+            model,
+            lambda: coordinates(whole, estimator.scale_inputs, sums),
+        )
         self.task = TaskInMemory(whole, self.inputs, targets, weigh, self.network)
-        self.task = replace(self.task, unit=self._unit())
+        self.task = replace(self.task, unit=self._unit(), tables=self.inputs.tables(sums))
         self._count()
         self.n, self.n_rows = len(source), int(self.counts.sum())
         self.n_spare = min(self.n_rows, 2 * pool_rows(whole.X.shape[1]))
+
+    def _sums(self, told: list[tuple[int, int]]) -> tuple[LevelSums, ...]:
+        """Return the sums that means by level are made of; rows have folds from here on."""
+        sizes = [
+            n_weighed(self.source.weights(part), part.stop - part.start) for part in self.blocks()
+        ]
+        self.firsts = np.cumsum([0, *sizes])
+        center, sums = mean_of(self.data, self.targets), None
+        for lot in self.source.lots():
+            more = sums_of(self._data(lot), self.targets, told, center)
+            sums = more if sums is None else add_up([sums, more])
+        return cast(Any, sums)
 
     def _unit(self) -> float | None:
         """Return what weights with those of classes are divided by; None without weights."""
@@ -336,7 +417,11 @@ class TaskInBlocks(Task):
         source = self.source
         X = source.inputs(rows) if with_inputs else self.data.X[:0]
         y, w = source.targets(rows), source.weights(rows)
-        return Data(X, y, w, None, X, self.weight_unit, self.data.columns)
+        data = Data(X, y, w, None, X, self.weight_unit, self.data.columns)
+        if self.firsts is None or not with_inputs:
+            return data
+        first = self.firsts[rows.start // block_rows(self.data.X.shape[1])]
+        return replace(data, folds=folds_of(w, len(y), first))
 
     def _loaded(self, data: Data, dtype: Any) -> Rows:
         """Return the rows of weight > 0 in the network's coordinates."""
@@ -374,18 +459,18 @@ class TaskInBlocks(Task):
         self, blocks: Blocks, numbers: NDArray[np.intp], dtype: Any
     ) -> tuple[NDArray[np.intp], Data, Rows]:
         """Return rows as :class:`~skdnn.fit.blocks.ProblemInBlocks` takes them."""
-        parts = []
+        parts, pieces = [], []
         for i, part in enumerate(self.blocks()):
             inside = blocks.within(i, numbers)
             if len(inside):
                 data = self._data(part)
-                parts.append(_only(data, self.task.counted_of(data)[inside]))
-        X, y = (np.concatenate([getattr(part, name) for part in parts]) for name in ("X", "y"))
-        w = None
-        if self.weight_unit is not None:
-            w = np.concatenate([cast(Array, part.sample_weight) for part in parts])
-        data = Data(X, y, w, None, X, self.weight_unit, self.data.columns)
-        classes = self.targets.strata(y)
+                chosen = self.task.counted_of(data)[inside]
+                parts.append(_only(data, chosen))
+                pieces.append((part, chosen))
+        data = _joined(parts)
+        if self.data.columns.categorical:
+            data = replace(data, given=self.source.as_given(pieces))
+        classes = self.targets.strata(data.y)
         if classes is not None:
             # The only rows of a class are trained on.
             alone = np.bincount(classes, minlength=len(self.data.y)) == self.strata

@@ -77,6 +77,9 @@ class Data:
         X as the user gave it, if its columns have names or hold categories, else X.
     columns : Columns
         Which of them hold categories: X has the numbers of their levels.
+    folds : int ndarray of shape (n,) or None
+        Which of the means of y by level they are trained with, where they are among the rows
+        that these are of.
     weight_unit : float or None
         What the weights are divided by, where the rows are some of those that are read; None
         for what brings the largest to [1/2, 1).
@@ -89,6 +92,7 @@ class Data:
     given: Any
     weight_unit: float | None = None
     columns: Columns = field(default_factory=lambda: Columns([]))
+    folds: NDArray[np.intp] | None = None
 
     @property
     def w(self) -> Array | None:
@@ -244,9 +248,9 @@ def _is_usual(X: Array) -> bool:
         return bool(np.isfinite(total) or not np.isinf(X).any())
 
 
-def read_numbers(estimator: Any, X: Any) -> Any:
-    """Return rows of numbers as an array."""
-    return _read_inputs(estimator, X, "X", Columns([None] * X.shape[1]), True)
+def read_again(estimator: Any, X: Any, columns: Columns) -> Any:
+    """Return rows whose columns are known as an array."""
+    return _read_inputs(estimator, X, "X", columns, True)
 
 
 def _opened(estimator: Any, X: Any, name: str, categorical: Any) -> Any:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
 from skdnn.core.activations import Array
+from skdnn.means import LevelSums, folds_of, numbers_of_levels
 
 MOST_BINS = 8  # of a column
 ROWS_A_BIN = 64  # at least, of those that do not hold the most frequent value
@@ -25,7 +26,6 @@ MOST_MEANS = 64  # outputs that have a column of means each
 MOST_PLACES = 256  # columns of levels, of a category that cannot be told by means
 LONG_TAIL = 8.0  # times the bin before it that the last one may be long
 RARE = 1e-3  # the share of the rows up to which a level has no column
-FOLDS = 5
 SMALL, LARGE = 1e-290, 1e290
 HEIGHT = 0.5  # of a ramp
 PART = 1 << 17  # bytes of ramps to write out at once
@@ -255,6 +255,13 @@ class Category:
         """The standardised means."""
         return (self.means - self.center) / self.scale
 
+    def crossed(self, sums: LevelSums) -> Array:
+        """Return the standardised means that rows of each fold are trained with.
+
+        Means over the rows of the other folds, (FOLDS, n_levels + 2, n_outputs).
+        """
+        return (sums.crossed() - self.center) / self.scale
+
     def columns(self, hot: bool) -> range:
         """Return its columns if they are of levels, or, unless `hot`, if they are means."""
         return range(self.width if (self.means is None) == hot else 0)
@@ -285,12 +292,6 @@ class Category:
         return [f"{label}={of[k]}" for k in range(self.width)]
 
 
-def numbers_of_levels(x: Array, n_levels: int) -> NDArray[np.intp]:
-    """Return the rows of a category's tables: the last two are missing and not known."""
-    index = np.where(np.isnan(x), n_levels, x).astype(np.intp)
-    return np.where((index < 0) | (index > n_levels), n_levels + 1, index)
-
-
 def learn_category(x: Array, n_levels: int, w: Array | None, Y: Array | None) -> Category:
     """Learn a category's columns.
 
@@ -304,15 +305,25 @@ def learn_category(x: Array, n_levels: int, w: Array | None, Y: Array | None) ->
     Y : ndarray of shape (n, n_outputs) or None
         The targets in the network's coordinates, or None if they may not be told.
     """
-    index = numbers_of_levels(x, n_levels)
     counts = count_levels(x, n_levels, w)
-    if Y is not None and np.count_nonzero(counts) > MOST_HOT and Y.shape[1] <= MOST_MEANS:
-        means = _shrunk_means(index, w, Y, len(counts))
-        crossed = _crossed(index, w, Y, len(counts))
-        center = np.average(crossed, axis=0, weights=w)
-        scale = np.sqrt(np.average((crossed - center) ** 2, axis=0, weights=w))
-        return Category(None, means, center, np.where(scale > 0, scale, 1.0))
+    if Y is not None and is_told_by_means(counts, Y.shape[1]):
+        center = np.average(Y, axis=0, weights=w)
+        sums = LevelSums.of(x, n_levels, w, Y, center, folds_of(w, len(x)))
+        return category_of_means(sums)
     return category_of(counts, 0.0 if Y is None else RARE)
+
+
+def is_told_by_means(counts: Array, n_outputs: int) -> bool:
+    """Whether a category has so many levels, of these weights, that the means of y tell it."""
+    return int(np.count_nonzero(counts)) > MOST_HOT and n_outputs <= MOST_MEANS
+
+
+def category_of_means(sums: LevelSums) -> Category:
+    """Return a category that is told by means, standardised as rows are trained with them."""
+    crossed, weight = sums.crossed(), sums.weight[:, :, None] / sums.weight.sum()
+    center = (weight * crossed).sum(axis=(0, 1))
+    scale = np.sqrt((weight * (crossed - center) ** 2).sum(axis=(0, 1)))
+    return Category(None, sums.means(), center, np.where(scale > 0, scale, 1.0))
 
 
 def count_levels(x: Array, n_levels: int, w: Array | None) -> Array:
@@ -332,55 +343,6 @@ def category_of(counts: Array, rare: float = RARE) -> Category:
     places = np.full(len(counts), -1)
     places[kept] = np.arange(len(kept))
     return Category(places)
-
-
-def crossed_means(category: Category, x: Array, w: Array | None, Y: Array) -> Array:
-    """Return a category's columns for rows that a network is trained on, (n, n_outputs).
-
-    Means over rows of other folds: a level's own rows tell nothing of themselves by them.
-    """
-    assert category.means is not None
-    n_levels = len(category.means)
-    index = numbers_of_levels(x, n_levels - 2)
-    return (_crossed(index, w, Y, n_levels) - category.center) / category.scale
-
-
-def _crossed(index: NDArray[np.intp], w: Array | None, Y: Array, n_levels: int) -> Array:
-    counted = np.arange(len(index)) if w is None else np.flatnonzero(w)
-    fold = np.zeros(len(index), np.intp)
-    fold[counted] = np.random.default_rng(0).permutation(len(counted)) % FOLDS
-    crossed = np.empty(Y.shape)
-    for k in range(FOLDS):
-        others = fold != k
-        weights = None if w is None else w[others]
-        table = _shrunk_means(index[others], weights, Y[others], n_levels)
-        crossed[~others] = table[index[~others]]
-    return crossed
-
-
-def _shrunk_means(index: NDArray[np.intp], weights: Array | None, Y: Array, n_levels: int) -> Array:
-    """Return means of Y by level, (n_levels, m), drawn to the mean of all rows.
-
-    By the ratio of the variance within levels to that between them, as estimated by the
-    analysis of variance: Searle, Casella and McCulloch (1992), "Variance components", 3.6.
-    """
-    w = np.ones(len(index)) if weights is None else weights.astype(np.float64)
-    w = w * (np.count_nonzero(w) / w.sum())  # mean 1: in any unit as where there are none
-    count = np.bincount(index, w, n_levels)
-    total = np.stack([np.bincount(index, w * y, n_levels) for y in Y.T], axis=1)
-    all_rows, everything = count.sum(), total.sum(axis=0)
-    mean = everything / all_rows
-    seen = count > 0
-    k = np.count_nonzero(seen)
-    each = np.where(seen[:, None], total / np.where(seen, count, 1.0)[:, None], mean)
-    # One row more, of the variance of all: levels of single rows tell nothing.
-    one, spread = all_rows / np.count_nonzero(w), w @ (Y - mean) ** 2 / all_rows
-    within = (w @ (Y - each[index]) ** 2 + one * spread) / (max(all_rows - k * one, 0.0) + one)
-    size = (all_rows - count @ count / all_rows) / max(k - 1, 1)
-    between = (count @ (each - mean) ** 2 / max(k - 1, 1) - within) / max(size, 1e-12)
-    most = 1e6 * all_rows
-    ratio = np.where(between > within / most, within / np.maximum(between, 1e-300), most)
-    return (total + ratio * mean) / (count[:, None] + ratio)
 
 
 class Expansion:

@@ -255,8 +255,9 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
             raise invalid(self, "refit", "'auto' or False beside X_val, for rows on a disk")
         pair = None if source is not None else read_split(self, data, groups)
         if source is None and pair is None and not joins and comes_in_blocks(data):
-            source = Source(self, data.X, data.y, data.sample_weight)
-            data = learn(source, data.names, data.given)
+            source = Source(self, data.X, data.y, data.sample_weight, columns=data.columns)
+            source = replace(source, given=data.given)
+            data = learn(source, data.names)
         if model is not None:
             data = replace(data, names=self._feature_names)
         return self._fit(data, given, pair, model, earlier, source, clock)
@@ -272,7 +273,8 @@ class BaseDNN(CallbackSupportMixin, BaseEstimator):
         if not is_share(self.validation_fraction) or groups is not None:
             raise invalid(self, "validation_fraction", "a share of the rows, for rows on a disk")
         source = source_of(self, X, y, sample_weight, fresh=model is None)
-        return source, learn(source, getattr(X, "names", None), X)
+        source = source.with_levels(model)
+        return source, learn(source, getattr(X, "names", None))
 
     @np.errstate(all="ignore")
     def _fit(

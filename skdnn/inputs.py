@@ -25,12 +25,11 @@ from skdnn.encodings import (
     Category,
     Expansion,
     Ramps,
-    crossed_means,
     learn_category,
     learn_ramps,
-    numbers_of_levels,
     sparse_ramps,
 )
+from skdnn.means import LevelSums, numbers_of_levels
 from skdnn.statistics import Summary, by_column, means, missing, positive, quartiles
 
 BLOCK = 1 << 19  # bytes of X to bring to other coordinates at once, which stay in the cache
@@ -264,15 +263,25 @@ class Inputs:
             X1[:, 1 + self.direct - crossed.shape[1] : 1 + self.direct] = crossed
         return X1[:, 1:], X1
 
-    def crossed(self, X: Array, w: Array | None, Y: Array) -> Array | None:
-        """Return the means of y that the rows themselves are trained with, (n, n_means)."""
-        of = zip(self.categories, self.columns.categorical, strict=True)
-        means = [
-            crossed_means(category, X[:, j], w, Y)
-            for category, j in of
-            if category.means is not None
-        ]
-        return np.hstack(means) if means else None
+    @cached_property
+    def told(self) -> list[tuple[int, int]]:
+        """The columns of X that are told by means of y, and how many levels each has."""
+        of = zip(self.columns.categorical, self.categories, strict=True)
+        return [(j, len(self.columns.levels[j] or [])) for j, one in of if one.means is not None]
+
+    def tables(self, sums: Sequence[LevelSums]) -> list[Array]:
+        """Return the means that rows of each fold are trained with, for each of these columns."""
+        of = (category for category in self.categories if category.means is not None)
+        return [category.crossed(one) for category, one in zip(of, sums, strict=True)]
+
+    def crossed(self, X: Array, folds: NDArray[np.intp], tables: list[Array]) -> Array:
+        """Return the means of y that rows of given folds are trained with, (n, n_means)."""
+        return np.hstack(
+            [
+                table[folds, numbers_of_levels(X[:, j], n)]
+                for (j, n), table in zip(self.told, tables, strict=True)
+            ]
+        )
 
     def _is_as_given(self, X: Array) -> bool:
         is_plain = self.center is None and self.n_compact == X.shape[1] and not self.categories

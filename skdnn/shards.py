@@ -7,7 +7,7 @@ what each partition tells of itself. :class:`TaskInShards` is to these rows what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
@@ -21,7 +21,7 @@ from skdnn.columns import Columns, is_frame, learn_columns
 from skdnn.core.activations import Array
 from skdnn.core.network import Network
 from skdnn.door import Data, power_of_two, read
-from skdnn.encodings import category_of, count_levels
+from skdnn.encodings import category_of, category_of_means, count_levels, is_told_by_means
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import aligned
@@ -38,10 +38,11 @@ from skdnn.fit.shards import (
 from skdnn.fit.training import State
 from skdnn.fit.watch import Watched
 from skdnn.inputs import Inputs, needs_sample
+from skdnn.means import LevelSums, folds_of
 from skdnn.model import Model
 from skdnn.statistics import Summary
 from skdnn.targets import Targets, Weigh
-from skdnn.task import Task, TaskInMemory, begun, check_penalty
+from skdnn.task import Task, TaskInMemory, begun, check_penalty, sums_of
 
 # Bytes of the rows that quartiles are found from, where there are more: they are brought here.
 SAMPLED = 1 << 24
@@ -51,7 +52,8 @@ class Part(Data):
     """Rows that have been checked, where they are."""
 
     def __sizeof__(self) -> int:
-        return 1024 + sum(size_of(array) for array in (self.X, self.y, self.sample_weight))
+        arrays = self.X, self.y, self.sample_weight, self.folds
+        return 1024 + sum(size_of(array) for array in arrays)
 
 
 @dataclass(frozen=True)
@@ -254,24 +256,25 @@ def _stacked(arrays: list[Any]) -> Any:
 @np.errstate(all="ignore")
 def tell(part: Part, number: int, n_sampled: int, distinct: Any) -> Told | None:
     """Return what is learnt from, of a shard; None if all of its rows have weight 0."""
-    w = part.w
-    if w is not None and not w.any():
+    if part.w is not None and not part.w.any():
         return None
-    x, of = part.X, part.columns
-    levels = []
-    for j in of.categorical:
-        levels.append(count_levels(x[:, j], len(of.levels[j] or []), w))
+    told = of_columns(part, number, n_sampled)
+    if distinct is None:
+        return replace(told, numbers=part.numbers)
+    values, inverse = distinct_of(part.y, return_inverse=True)
+    weights = np.zeros(len(distinct))
+    weights[places(values, distinct)] = np.bincount(inverse.ravel(), part.w)
+    return replace(told, weights=weights)
+
+
+def of_columns(data: Data, number: int, n_sampled: int) -> Told:
+    """Return what is learnt from of the columns of X; which rows are sampled its number decides."""
+    x, w, of = data.X, data.w, data.columns
+    levels = [data.unit * count_levels(x[:, j], len(of.levels[j] or []), w) for j in of.categorical]
     x = x[:, of.numeric] if levels else x
     counted = x if w is None or w.all() else x[w > 0]
     gaps = np.zeros(x.shape[1], bool) if issparse(x) else np.isnan(counted).any(axis=0)
-    columns = Summary.of(x, w, n_sampled, number, part.unit)
-    if distinct is None:
-        numbers = Summary.of(part.y.reshape(len(part.y), -1), w, unit=part.unit)
-        return Told(columns, numbers, None, gaps, levels)
-    values, inverse = distinct_of(part.y, return_inverse=True)
-    weights = np.zeros(len(distinct))
-    weights[places(values, distinct)] = np.bincount(inverse.ravel(), w)
-    return Told(columns, None, weights, gaps, levels)
+    return Told(Summary.of(x, w, n_sampled, number, data.unit), None, None, gaps, levels)
 
 
 def places(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.intp]:
@@ -289,6 +292,21 @@ def heaviest(part: Part, weigh: Weigh) -> float | None:
     """Return the largest weight of a shard's rows, with those of their classes, if any."""
     w = weigh(part.y, part.w)
     return None if w is None else float(np.max(w))
+
+
+def n_weighed(w: Array | None, n: int) -> int:
+    """Return how many of n rows have a weight > 0, those of classes left aside."""
+    return n if w is None else int(np.count_nonzero(w))
+
+
+def weighed_of(part: Part) -> int:
+    """Return how many rows of a shard have a weight > 0, those of classes left aside."""
+    return n_weighed(part.w, len(part.y))
+
+
+def numbered(part: Part, first: int) -> Part:
+    """Return a shard with the folds of its rows; before these there are `first` that count."""
+    return replace(part, folds=folds_of(part.w, len(part.y), first))
 
 
 def counts_of(part: Part, task: TaskInMemory) -> tuple[int, int, int]:
@@ -432,14 +450,7 @@ def _agreed(
 
 def _whole(told: list[Told], X: Any, y: NDArray[Any], distinct: Any, names: Any) -> Whole:
     """Return what is known of all rows, of which there are none in X and y."""
-    gaps: Any = sum(one.gaps.astype(int) for one in told)
-    merged = Told(
-        Summary.merged([one.columns for one in told]),
-        None,
-        None,
-        gaps > 0,
-        [cast(Array, sum(of)) for of in zip(*(one.levels for one in told), strict=True)],
-    )
+    merged = all_columns(told)
     if distinct is not None:
         weights = sum(cast(Array, one.weights) for one in told)
         return Whole(X, distinct, cast(Array, weights), names, X, told=merged)
@@ -448,15 +459,47 @@ def _whole(told: list[Told], X: Any, y: NDArray[Any], distinct: Any, names: Any)
     return Whole(X, ends, None, names, X, told=merged, numbers=numbers)
 
 
-def coordinates(whole: Whole, method: str | None) -> Inputs:
-    """Return what `fit_inputs` does of all rows; categories have a column for each level."""
-    told: Told = whole.told
+def all_columns(told: list[Told]) -> Told:
+    """Return what is learnt from of the columns of X, of all rows."""
+    return Told(
+        Summary.merged([one.columns for one in told]),
+        None,
+        None,
+        np.any([one.gaps for one in told], axis=0),
+        [cast(Array, sum(of)) for of in zip(*(one.levels for one in told), strict=True)],
+    )
+
+
+def told_by_means(whole: Whole, n_outputs: int) -> list[tuple[int, int]]:
+    """Return the columns of X that the means of y are to tell, and how many levels each has."""
+    of = zip(whole.columns.categorical, whole.told.levels, strict=True)
+    return [(j, len(counts) - 2) for j, counts in of if is_told_by_means(counts, n_outputs)]
+
+
+def mean_of(whole: Whole, targets: Targets) -> Array:
+    """Return the mean of y in the network's coordinates, (n_outputs,)."""
+    y, w = whole.y, whole.w
+    if whole.numbers is not None:
+        y, w = whole.numbers.mean.reshape(1, *y.shape[1:]), None
+    Y, table = targets.encode(y, np.float64)
+    return np.average(Y if table is None else table[Y], axis=0, weights=w)
+
+
+def coordinates(whole: Whole, method: str | None, sums: Sequence[LevelSums]) -> Inputs:
+    """Return what `fit_inputs` does of all rows, of whose means by level there are the sums."""
+    told, left = cast(Told, whole.told), list(sums)
+    categories = [
+        category_of_means(left.pop(0))
+        if left and is_told_by_means(counts, len(left[0].center))
+        else category_of(counts)
+        for counts in told.levels
+    ]
     inputs = Inputs(
         whole.X.dtype,
         whole.columns,
         method=method,
         gaps=np.flatnonzero(told.gaps & ~told.columns.empty).tolist(),
-        categories=[category_of(counts) for counts in told.levels],
+        categories=categories,
     )
     return inputs.learnt(told.columns)
 
@@ -491,15 +534,26 @@ class TaskInShards(Task):
         data = self.data = lot.whole
         self.engine, self.given, self.targets, self.earlier = engine, given, targets, earlier
         self.watched = lot.watched
+        told = told_by_means(data, targets.n_outputs) if model is None else model.inputs.told
+        sums = self._sums(lot.parts, told) if told else ()
         self.inputs, self.network, self.weigh = begun(
-            est, data, targets, model, lambda: coordinates(data, est.scale_inputs)
+            est, data, targets, model, lambda: coordinates(data, est.scale_inputs, sums)
         )
+        self.tables = self.inputs.tables(sums)
         self.training = _Counted(self, lot, "X")
         self.validation = None if given is None else _Counted(self, given, "X_val")
         self.n, self.n_rows, self.n_spare = self.training.counts
         self.parts = None  # rows that the user has chosen to hold out
         self.loses_digits = self.inputs.loses_digits(data.X)
         self.problem_: ProblemInShards | None = None
+
+    def _sums(self, parts: list[Any], told: list[tuple[int, int]]) -> tuple[LevelSums, ...]:
+        """Return the sums that means by level are made of; the shards get their folds."""
+        sizes = self.engine.gather(self.engine.map(weighed_of, parts))
+        parts[:] = self.engine.map(numbered, parts, list(accumulate(sizes, initial=0))[:-1])
+        same = [self.targets], [told], [mean_of(self.data, self.targets)]
+        each = self.engine.map(sums_of, parts, *(one * len(parts) for one in same))
+        return total(self.engine, each)
 
     def problem(self, recipe: Recipe, score: Any = None) -> ProblemInShards:
         # The rows as they were read are let go.
@@ -566,7 +620,8 @@ class _Counted:
         unit = 1.0 if heavy[0] is None else power_of_two(np.array(heavy))
         nothing: Any = None
         known = task.inputs, task.targets, task.weigh
-        template = TaskInMemory(nothing, *known, network=nothing, unit=unit)
+        tables = task.tables
+        template = TaskInMemory(nothing, *known, network=nothing, unit=unit, tables=tables)
         self.template = self.engine.share(template)
         self.w_unit = unit * lot.unit
         shared = [self.template] * len(parts)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Watched
 from skdnn.holdout import Pair
 from skdnn.inputs import Inputs, fit_inputs
+from skdnn.means import LevelSums, folds_of
 from skdnn.model import Model
 from skdnn.parameters import activation_names, hidden_sizes, stops_early
 from skdnn.targets import Targets, Weigh
@@ -171,6 +172,8 @@ class TaskInMemory(Task):
     unit : float or None
         What weights are divided by, where the rows are some of those that are trained on;
         None for what brings the largest to [1/2, 1).
+    tables : list of ndarray
+        Of the categories that are told by means, those that rows of each fold are trained with.
     """
 
     data: Any
@@ -183,6 +186,7 @@ class TaskInMemory(Task):
     pair: Pair | None = None
     joins: bool = False
     unit: float | None = None
+    tables: list[Array] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -211,7 +215,12 @@ class TaskInMemory(Task):
         if model is not None and renews:
             inputs = inputs.going_on(data.X, data.w, data.unit)
         joins = given is not None and estimator.refit is True and stops_early(estimator)
-        return cls(data, inputs, targets, weigh, network, given, earlier, pair, joins)
+        if inputs.told:
+            data = replace(data, folds=folds_of(data.w, len(data.y)))
+        tables = inputs.tables(sums_of(data, targets, inputs.told))
+        return cls(
+            data, inputs, targets, weigh, network, given, earlier, pair, joins, tables=tables
+        )
 
     @property
     def n(self) -> int:
@@ -315,11 +324,7 @@ class TaskInMemory(Task):
         absent = absentees(w)
         Y, table = self.targets.encode(_without(absent, data.y), dtype)
         w = None if w is None else w.astype(dtype, copy=False)
-        crossed = None
-        if data is self.data and not issparse(data.X) and data.columns.categorical:
-            crossed = self.inputs.crossed(data.X, data.w, _told(data, self.targets))
-        told = any(of.means is not None for of in self.inputs.categories)
-        if once and not issparse(data.X) and not told:
+        if once and not issparse(data.X) and not self.inputs.told:
             inputs = self.inputs
             return Rows(
                 data.X,
@@ -330,6 +335,9 @@ class TaskInMemory(Task):
                 prepare=inputs.compact,
                 expansion=inputs.expansion,
             )
+        crossed = None
+        if data.folds is not None:
+            crossed = self.inputs.crossed(data.X, data.folds, self.tables)
         X, X1 = self.inputs.matrix(data.X, dtype, crossed)
         if len(absent):
             is_theirs = np.may_share_memory(_numbers(X), _numbers(data.X))
@@ -418,6 +426,28 @@ def _told(data: Data, targets: Targets) -> Array:
     """Return the targets in the network's coordinates, (n, n_outputs), in float64."""
     Y, table = targets.encode(_without(absentees(data.w), data.y), np.float64)
     return Y if table is None else table[Y]
+
+
+def sums_of(
+    data: Data, targets: Targets, told: list[tuple[int, int]], center: Array | None = None
+) -> tuple[LevelSums, ...]:
+    """Return the sums over rows that the means of y by level are made of.
+
+    Parameters
+    ----------
+    data : Data
+        The rows, with their folds.
+    targets : Targets
+    told : list of (int, int)
+        The columns of X that are told by means, and how many levels each has.
+    center : ndarray of shape (n_outputs,), optional
+        What is taken off y first; the mean of these rows by default.
+    """
+    if not told:
+        return ()
+    X, w, Y = data.X, data.w, _told(data, targets)
+    center = np.average(Y, axis=0, weights=w) if center is None else center
+    return tuple(LevelSums.of(X[:, j], n, w, Y, center, cast(Any, data.folds)) for j, n in told)
 
 
 def absentees(w: Array | None) -> NDArray[np.intp]:

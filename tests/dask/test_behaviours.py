@@ -168,10 +168,34 @@ def test_a_partition_without_a_value_is_read_as_the_others():
     assert model.categories_[3] == ["blue", "green"]
 
 
-def test_levels_beyond_the_most_frequent_have_no_column():
-    frame = FRAME.assign(town=[f"t{i % 400}" for i in range(N)])
-    model = small(DaskDNNRegressor).fit(partitioned(frame), partitioned(pd.Series(NUMBERS)))
-    assert sum(name.startswith("town=") for name in model.input_names_) == 256
+MANY = TABLE.assign(town=[f"t{i * i % 97}" for i in range(N)], shop=np.arange(N) // 20)
+MANY["shop"] = MANY["shop"].astype(str)
+MANY_Y = {"regressor": NUMBERS, "binary": NUMBERS > -1.0, "multiclass": LABELS}
+
+
+@pytest.mark.parametrize("name", MANY_Y)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_many_levels_are_told_by_the_means_of_rows_in_memory(name, weighted):
+    y = pd.Series(MANY_Y[name])
+    w = pd.Series(np.arange(N) % 3 * 0.7) if weighted else None
+    params = {"solver": "lbfgs", "max_iter": 3, "precision": None}
+    there = None if w is None else partitioned(w)
+    model = small(CASES[name][0], **params).fit(partitioned(MANY), partitioned(y), there)
+    memory = small(CASES[name][0], **params).to_local().fit(MANY, y, w)
+    assert model.input_names_ == memory.input_names_
+    assert sum(": mean of output" in one for one in model.input_names_) == 2 * model.n_outputs_
+    np.testing.assert_allclose(model.loss_curve_, memory.loss_curve_, rtol=1e-12)
+    ours, theirs = (one._model.networks[0].parameters.theta for one in (model, memory))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_a_warm_start_goes_on_with_the_same_means():
+    y, fits = pd.Series(NUMBERS), []
+    params = {"solver": "lbfgs", "max_iter": 2, "precision": None, "warm_start": True}
+    model = small(DaskDNNRegressor, **params)
+    for one, data in ((model, (partitioned(MANY), partitioned(y))), (model.to_local(), (MANY, y))):
+        fits.append(one.fit(*data).fit(*data).loss_curve_)
+    np.testing.assert_allclose(*fits, rtol=1e-12)
 
 
 def test_a_column_of_categories_in_one_partition_only_is_refused():

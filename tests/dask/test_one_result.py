@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 
 from skdnn import Checkpoint
@@ -28,6 +30,14 @@ def test_shards_here_and_on_a_cluster_give_one_result(client, params):
     data = cut(X), cut(NUMBERS)
     here = small(DaskDNNRegressor, **params).fit(*data)
     there = small(DaskDNNRegressor, client=client, **params).fit(*data)
+    assert found(there) == found(here)
+
+
+def test_levels_told_by_means_on_a_cluster_are_those_here(client):
+    table = pd.DataFrame(X, columns=list("abc")).assign(town=[f"t{i % 60}" for i in range(len(X))])
+    data = [dd.from_pandas(part, npartitions=4) for part in (table, pd.Series(NUMBERS))]
+    here, there = (small(DaskDNNRegressor, client=at).fit(*data) for at in (None, client))
+    assert here._model.inputs.told
     assert found(there) == found(here)
 
 

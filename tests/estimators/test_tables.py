@@ -19,6 +19,7 @@ from sklearn.utils import _safe_indexing
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn.door import read_at_a_glance, read_inputs
 from skdnn.inputs import SCALERS
+from skdnn.means import LevelSums, folds_of
 from skdnn.verify import check_gradients
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -336,6 +337,13 @@ def test_a_weight_of_0_is_absence_for_levels_and_gaps_too():
 # Levels
 
 
+def crossed(fitted, frame, w, Z):
+    """Return the means of Z that rows are trained with."""
+    inputs, X, folds = fitted._model.inputs, fitted._read_rows(frame), folds_of(w, len(frame))
+    sums = [LevelSums.of(X[:, j], n, w, Z, Z[-1], folds) for j, n in inputs.told]
+    return inputs.crossed(X, folds, inputs.tables(sums))
+
+
 @EACH
 @pytest.mark.parametrize("kind", [*SCALERS, None])
 def test_rows_of_weight_0_change_nothing_of_the_coordinates(Estimator, kind):
@@ -352,7 +360,7 @@ def test_rows_of_weight_0_change_nothing_of_the_coordinates(Estimator, kind):
         ours._model.inputs(ours._read_rows(frame)), theirs._model.inputs(ours._read_rows(frame))
     )
     told = [
-        one._model.inputs.crossed(one._read_rows(X), of, Z)[-N:]
+        crossed(one, X, of, Z)[-N:]
         for one, X, of, Z in (
             (ours, rows, w, np.arange(N + 7.0)[:, None]),
             (theirs, frame, w[7:], np.arange(7, N + 7.0)[:, None]),

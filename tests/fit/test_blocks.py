@@ -167,6 +167,20 @@ def test_missing_numbers_are_those_of_rows_in_memory(Estimator, scale_inputs):
     assert ours._model.inputs.gaps == [1, 2]
 
 
+@EACH
+@pytest.mark.parametrize("which", [[1, 2]])
+@pytest.mark.parametrize("w", [None, W], ids=["alike", "weighted"])
+def test_categories_in_arrays_are_those_of_rows_in_memory(Estimator, which, w):
+    coded = np.c_[X[:, 0], np.digitize(X[:, 1], [0, 4, 9]), np.round(100 * X[:, 2])]
+    params = {**SMALL, "categorical_features": which}
+    ours, theirs = (
+        Estimator(**params).fit(of(coded), TARGETS[Estimator], w) for of in (Sliced, np.array)
+    )
+    assert contents_of(ours) == contents_of(theirs)
+    assert outputs_of(ours, Sliced(coded)).tobytes() == outputs_of(theirs, coded).tobytes()
+    assert ours._model.inputs.told
+
+
 @pytest.mark.parametrize("scale_inputs", ["standard", "clipped", None])
 def test_gaps_and_centres_are_those_of_few_rows(scale_inputs):
     gappy, params = X.copy(), {**SMALL, "scale_inputs": scale_inputs}
@@ -373,6 +387,11 @@ REFUSED = {
         (Sliced(X), SCORE),
         {"validation_fraction": [(np.arange(9), np.arange(9, 20))]},
         "'validation_fraction' parameter of DNNRegressor must be a share of the rows",
+    ),
+    "no such column": (
+        (Sliced(X), SCORE),
+        {"categorical_features": [7]},
+        "In the rows from 0 to .*: categorical_features must be numbers of columns from 0 to 2",
     ),
 }
 

@@ -5,10 +5,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from skdnn import DNNClassifier, DNNRegressor
+from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn.files import parquet, store
 from skdnn.fit import blocks
-from tests.cases import UNCONVERGED, contents_of
+from tests.cases import UNCONVERGED, contents_of, outputs_of
 
 pytestmark = UNCONVERGED
 
@@ -71,6 +71,64 @@ def test_labels_are_fitted_as_in_memory(kind, tmp_path):
     assert ours.classes_.tolist() == ["no", "yes"]
 
 
+CATEGORIES = TABLE[["a", "b", "w", "label", "y"]].assign(
+    city=pd.Series(rng.choice(["Rome", "Bern", "Oslo"], N)).where(rng.random(N) < 0.9, None),
+    film=[f"film {i}" for i in rng.integers(0, 60, N)],
+    open=rng.random(N) < 0.5,
+    size=pd.Categorical(rng.choice(["M", "S", "L"], N), ["S", "M", "L", "XL"]),
+)
+CATEGORIES.loc[N - 1, ["film", "w"]] = "a film that weighs nothing", 0.0
+CATEGORIES["y"] += CATEGORIES["film"].str.len()
+MIXED = ["a", "b", "city", "film", "open", "size"]
+ESTIMATORS = {DNNRegressor: "y", DNNBinaryClassifier: "label", DNNClassifier: "label"}
+
+
+@KINDS
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+@pytest.mark.parametrize("n", [200, N])
+def test_categories_are_fitted_as_in_memory(kind, Estimator, n, tmp_path):
+    table, target = CATEGORIES.tail(n).reset_index(drop=True), ESTIMATORS[Estimator]
+    rows = store(kind(table[[*MIXED, target, "w"]], tmp_path), target, sample_weight="w")
+    ours = Estimator(**SMALL).fit(rows.X, rows.y, rows.sample_weight)
+    theirs = Estimator(**SMALL).fit(table[MIXED], table[target], table["w"])
+    assert outputs_of(ours, rows.X).tobytes() == outputs_of(theirs, table[MIXED]).tobytes()
+    assert ours.categories_ == theirs.categories_ and ours.loss_curve_ == theirs.loss_curve_
+    assert ours._model.inputs.told and len(ours.categories_[2]) == 3
+
+
+def rome(model, X, y):
+    return float(np.mean(model.predict(X[X["city"] == "Rome"])))
+
+
+@pytest.mark.parametrize("options", [{"scoring": rome}, {"categorical_features": ["film"]}])
+def test_options_about_categories_are_those_of_rows_in_memory(options):
+    features = MIXED if "scoring" in options else ["a", "film"]
+    rows = store(in_pandas(CATEGORIES[[*features, "y"]], None), "y")
+    ours = DNNRegressor(**SMALL, **options).fit(rows.X, rows.y)
+    theirs = DNNRegressor(**SMALL, **options).fit(CATEGORIES[features], CATEGORIES["y"])
+    assert contents_of(ours) == contents_of(theirs)
+
+
+def test_a_warm_start_goes_on_with_the_same_categories():
+    rows, halves = store(in_pandas(CATEGORIES[[*MIXED, "y"]], None), "y"), []
+    for X, y in ((rows.X, rows.y), (CATEGORIES[MIXED], CATEGORIES["y"])):
+        model = DNNRegressor(**SMALL, warm_start=True, refit=False).fit(X, y)
+        halves.append(contents_of(model.fit(X, y)))
+    assert halves[0] == halves[1]
+
+
+def test_the_numbers_of_levels_are_read_by_slices():
+    X = store(in_pandas(CATEGORIES[[*MIXED, "y"]], None), "y").X
+    assert X.levels[2][int(X[5:6][0, 2])] == CATEGORIES["city"][5]
+    assert X.frame(slice(5, 8))["film"].tolist() == CATEGORIES["film"][5:8].tolist()
+
+
+def test_partial_fit_knows_the_levels_of_all_frames():
+    rows = store(in_pandas(CATEGORIES[[*MIXED, "y"]], None), "y")
+    model = DNNRegressor(**SMALL).partial_fit(rows.X, rows.y)
+    assert len(model.categories_[3]) == CATEGORIES["film"].nunique() and model.t_ == N
+
+
 def test_partial_fit_keeps_the_names():
     rows = store(in_pandas(TABLE[[*FEATURES, "y"]], None), target="y")
     model = DNNRegressor(**SMALL).partial_fit(rows.X, rows.y)
@@ -99,7 +157,14 @@ def test_float32_stays():
 
 
 REFUSED = {
-    "text": (lambda: [TABLE], "y", "column 'label' of frame 0"),
+    "text in the place of numbers": (
+        lambda: [TABLE[["a", "y"]], TABLE[["label", "y"]].set_axis(["a", "y"], axis=1)],
+        "y", "column 'a' of frame 1 must hold numbers; got text such as 'no'",
+    ),
+    "numbers in the place of text": (
+        lambda: [TABLE[["label", "y"]], TABLE[["a", "y"]].set_axis(["label", "y"], axis=1)],
+        "y", "column 'label' of frame 1 must hold categories of the type that fit has seen",
+    ),
     "dates": (lambda: [TABLE[["y"]].assign(d=pd.Timestamp("2020-01-01"))], "y", "column 'd'"),
     "other columns": (
         lambda: [TABLE[["a", "y"]], TABLE[["b", "y"]]], "y", r"frame 1 has \['b'\]",
