@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from skdnn.base import BaseDNN
 from skdnn.core.optimizers import OPTIMIZERS
-from skdnn.estimators import BaseDNN
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.training import OF_SEARCH, SCALARS, Curves, End
 from skdnn.fit.watch import Stages

@@ -26,10 +26,10 @@ from sklearn.utils.validation import check_is_fitted
 
 import skdnn
 from skdnn._sklearn import HasMethods, _fit_context, _get_feature_names
+from skdnn.base import BaseDNN
 from skdnn.columns import Columns
 from skdnn.core.network import Parameters
 from skdnn.door import check_together
-from skdnn.estimators import BaseDNN
 from skdnn.fit.clock import Clock
 from skdnn.fit.recipe import n_epochs
 from skdnn.fit.rows import aligned

@@ -20,13 +20,13 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.utils import Bunch, assert_all_finite, gen_batches
 
+from skdnn.base import BaseDNN
 from skdnn.core.activations import Array
 from skdnn.core.memory import Pass
 from skdnn.core.network import backward_to_input, forward, slopes
 from skdnn.derivative import Derivative, deviations, filled, middle, sources, steps
 from skdnn.display import COLORS, GREY
 from skdnn.door import read_weights
-from skdnn.estimators import BaseDNN
 from skdnn.model import MEMORY_LIMIT, Model
 
 __all__ = ["SensitivitiesDisplay", "input_gradient", "integrated_gradients", "sensitivities"]

@@ -30,7 +30,7 @@ from skdnn._sklearn import (
     StrOptions,
     validate_parameter_constraints,
 )
-from skdnn.attributes import ATTRIBUTES
+from skdnn.attributes import ATTRIBUTES, OF_CLASSIFIERS
 from skdnn.core.activations import ACTIVATIONS
 from skdnn.core.initializers import INITIALIZERS
 from skdnn.core.losses import LOSSES
@@ -183,11 +183,7 @@ def estimator(cls: type[T]) -> type[T]:
     if "{parameters}" in made.__doc__:  # it is not under python -OO
         made.__doc__ = inspect.cleandoc(made.__doc__).format(
             parameters="\n".join(_described(fields[n]) for n in inspect.signature(made).parameters),
-            attributes="\n".join(
-                _entry(name, *description)
-                for name, description in ATTRIBUTES.items()
-                if name != "classes_" or "class_weight" in fields
-            ),
+            attributes=(ATTRIBUTES + OF_CLASSIFIERS * ("class_weight" in fields)).rstrip(),
         )
     return made
 
@@ -238,11 +234,7 @@ def _described(field: dataclasses.Field[Any]) -> str:
     kind, text = inspect.cleandoc(field.metadata["doc"]).split("\n", maxsplit=1)
     if field.metadata["auto"] is not None:
         text += "\n" + inspect.cleandoc(field.metadata["auto"].sentence)
-    return _entry(field.name, f"{kind}, default={field.default!r}", text)
-
-
-def _entry(name: str, kind: str, text: str) -> str:
-    return f"{name} : {kind}\n{indent(text, '    ')}"
+    return f"{field.name} : {kind}, default={field.default!r}\n{indent(text, '    ')}"
 
 
 # What follows from the number of rows

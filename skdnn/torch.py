@@ -9,7 +9,7 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
-from skdnn.estimators import BaseDNN
+from skdnn.base import BaseDNN
 
 __all__ = ["to_module"]
 

@@ -31,10 +31,10 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from skdnn import activations, losses
+from skdnn.base import BaseDNN
 from skdnn.core.activations import Array
 from skdnn.core.network import Network, Parameters
 from skdnn.door import read
-from skdnn.estimators import BaseDNN
 from skdnn.fit.objective import Objective
 from skdnn.fit.rows import Batches, Rows
 from skdnn.task import TaskInMemory, class_weight_of
