@@ -27,6 +27,8 @@ from skdnn.blocks import (
     source_of,
     taken,
 )
+from skdnn.checks import check, dropout_rates, validate
+from skdnn.declaration import Settings, explained, invalid, is_auto, nearest
 from skdnn.door import Data, check_together, read, read_at_a_glance, read_inputs
 from skdnn.fit.clock import Clock
 from skdnn.fit.judge import calibrated
@@ -35,20 +37,7 @@ from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Run, Stages, Watch
 from skdnn.holdout import Pair, read_split
 from skdnn.model import Model
-from skdnn.parameters import (
-    STOCHASTIC,
-    Settings,
-    check,
-    dropout_rates,
-    explained,
-    invalid,
-    is_auto,
-    is_share,
-    nearest,
-    plain_values,
-    resolve,
-    validate,
-)
+from skdnn.parameters import STOCHASTIC, is_share, plain_values, resolve
 from skdnn.scoring import make_score
 from skdnn.shards import Whole
 from skdnn.targets import Targets

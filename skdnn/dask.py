@@ -27,27 +27,17 @@ from sklearn.utils.validation import check_is_fitted
 import skdnn
 from skdnn._sklearn import HasMethods, _fit_context, _get_feature_names
 from skdnn.base import BaseDNN
+from skdnn.checks import check
 from skdnn.columns import Columns
 from skdnn.core.network import Parameters
+from skdnn.declaration import Names, Settings, estimator, explained, group, invalid, param
 from skdnn.door import check_together
 from skdnn.fit.clock import Clock
 from skdnn.fit.recipe import n_epochs
 from skdnn.fit.rows import aligned
 from skdnn.fit.shards import Here
 from skdnn.fit.watch import Watched
-from skdnn.parameters import (
-    COUNT,
-    POSITIVE,
-    Names,
-    Settings,
-    check,
-    estimator,
-    explained,
-    group,
-    invalid,
-    is_share,
-    param,
-)
+from skdnn.parameters import COUNT, POSITIVE, is_share
 from skdnn.shards import Reader, TaskInShards, in_partition, read_lot
 from skdnn.sums import accuracy_of, hits, r2_of, squares
 

@@ -15,10 +15,12 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from skdnn._sklearn import _fit_context
 from skdnn.base import BaseDNN
 from skdnn.blocks import is_large, loaded, parts_of
+from skdnn.checks import quantiles
 from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES
+from skdnn.declaration import estimator, explained
 from skdnn.door import Data, about, read_classes, read_targets, warn_if_rounded
-from skdnn.parameters import OfClassifier, OfRegressor, estimator, explained, quantiles
+from skdnn.parameters import OfClassifier, OfRegressor
 from skdnn.sums import accuracy_of, hits, r2_of, squares
 from skdnn.targets import (
     Classes,

@@ -1,40 +1,26 @@
 """The estimators' parameters, each written once: default, rule, meanings, description.
 
 A parameter is a field of a dataclass, in one of the groups that the estimators derive from.
-From the fields `estimator` makes the constructor, scikit-learn's constraints and the
-docstring; the functions at the end read the same fields.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
-from textwrap import indent
-from types import SimpleNamespace
-from typing import Any, Literal, NamedTuple, Never, TypeVar, dataclass_transform
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import get_scorer_names
 
-from skdnn._sklearn import (
-    HasMethods,
-    Interval,
-    InvalidParameterError,
-    Options,
-    StrOptions,
-    validate_parameter_constraints,
-)
-from skdnn.attributes import ATTRIBUTES, OF_CLASSIFIERS
+from skdnn._sklearn import HasMethods, Interval, Options
 from skdnn.core.activations import ACTIVATIONS
 from skdnn.core.initializers import INITIALIZERS
 from skdnn.core.losses import LOSSES
 from skdnn.core.schedules import SCHEDULES
+from skdnn.declaration import Auto, Names, Settings, group, is_auto, param
 from skdnn.fit.recipe import n_epochs
 from skdnn.inputs import SCALERS
 from skdnn.names import (
@@ -48,195 +34,10 @@ from skdnn.names import (
     SolverName,
 )
 
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
-
-LARGEST = float(np.finfo(np.float64).max)
 # Noise, held-out rows and schedules are for solvers that take mini-batches, and fewer rows
 # than HELD_OUT_FROM cannot spare any.
 STOCHASTIC = ("sgd", "adam")
 HELD_OUT_FROM = 64
-# lbfgs has no learning rate: of these its users' grids may name any, as with scikit-learn.
-RATES_OF_OLD = ("constant", "invscaling", "adaptive")
-# By what other libraries call it.
-HERE_IT_IS = {
-    "epochs": "max_iter",
-    "eval_set": "X_val and y_val",
-    "hidden_dims": "hidden_layer_sizes",
-    "lr": "learning_rate_init",
-    "optimizer": "solver",
-    "patience": "n_iter_no_change",
-    "seed": "random_state",
-    "validation_data": "X_val and y_val",
-    "validation_split": "validation_fraction",
-}
-
-
-class Settings(SimpleNamespace):
-    """The values of all parameters, by name. They cannot be changed."""
-
-    def __setattr__(self, name: str, value: Any) -> Never:
-        raise AttributeError(f"{name!r} is settled.")
-
-    def __delattr__(self, name: str) -> Never:
-        raise AttributeError(f"{name!r} is settled.")
-
-
-class Names(StrOptions):
-    """Names of which one is to be given: sorted in messages.
-
-    Parameters
-    ----------
-    names : set of str
-        Those that a message lists.
-    others : iterable of str, optional
-        As good as these.
-    called : str
-        What a message says for the others.
-    """
-
-    def __init__(self, names: set[str], others: Iterable[str] = (), called: str = "") -> None:
-        super().__init__({*names, *others})
-        self.listed: list[str] = sorted(names)
-        self.called = called
-
-    def __str__(self) -> str:
-        return f"a str among {{{', '.join(map(repr, self.listed))}}}{self.called}"
-
-
-class Auto(NamedTuple):
-    """What "auto" stands for: in words, and given the other parameters for n rows.
-
-    The value is None where more decides than these. Among the other parameters is `validates`:
-    whether rows to validate on have been given to `fit`.
-    """
-
-    sentence: str
-    value: Callable[[Settings, int], Any] | None = None
-
-
-def param(
-    *,
-    default: Any,
-    rule: list[Any],
-    doc: str,
-    plain: Any = MISSING,
-    auto: Auto | None = None,
-    off: Any = MISSING,
-    hint: str = "",
-    kw_only: bool = True,
-) -> Any:
-    """Return a parameter of an estimator.
-
-    Parameters
-    ----------
-    default : object
-        What the constructor takes it to be.
-    rule : list
-        Any of these constraints of scikit-learn has to hold.
-    doc : str
-        On the first line the type, as numpydoc has it; then the description.
-    plain : object, optional
-        Its value in the network of the paper with nothing added, or, if the incumbent has
-        the parameter too, the incumbent's default; the default unless it is given.
-    auto : Auto, optional
-        What the value "auto" stands for.
-    off : object, optional
-        The value that changes nothing, which it must have beside a solver that cannot use
-        it. The incumbent's own parameters have none: its users' grids name them beside
-        solvers that ignore them.
-    hint : str, optional
-        What to say where its value is refused.
-    kw_only : bool, default=True
-        Whether it is given by name only.
-
-    Returns
-    -------
-    dataclasses.Field
-    """
-    plain = default if plain is MISSING else plain
-    metadata = dict(rule=rule, doc=doc, plain=plain, auto=auto, off=off, hint=hint)
-    return dataclasses.field(default=default, kw_only=kw_only, metadata=metadata)
-
-
-@dataclass_transform(field_specifiers=(param,), kw_only_default=True, eq_default=False)
-def group(cls: type[T]) -> type[T]:
-    """Make a class a group of parameters, with a constructor that takes them.
-
-    Those of its bases, the last base first, come before its own, and those by name only
-    after all others.
-    """
-    return dataclasses.dataclass(eq=False, repr=False, match_args=False, kw_only=True)(cls)
-
-
-def estimator(cls: type[T]) -> type[T]:
-    """Give an estimator that derives from groups its constructor, constraints and docstring.
-
-    ``{parameters}`` and ``{attributes}`` in the docstring are filled. For a type checker the
-    constructor is that of the group: of a dataclass with untyped bases, such as those from
-    scikit-learn, mypy would let it take anything.
-    """
-    made: Any = group(cls)
-    made.__init__ = explained(made.__init__, made.__name__)
-    fields = {field.name: field for field in dataclasses.fields(made)}
-    made._parameter_constraints = {name: f.metadata["rule"] for name, f in fields.items()}
-    if "{parameters}" in made.__doc__:  # it is not under python -OO
-        made.__doc__ = inspect.cleandoc(made.__doc__).format(
-            parameters="\n".join(_described(fields[n]) for n in inspect.signature(made).parameters),
-            attributes=(ATTRIBUTES + OF_CLASSIFIERS * ("class_weight" in fields)).rstrip(),
-        )
-    return made
-
-
-def explained(method: F, owner: str = "") -> F:
-    """Have a call that does not fit the signature refused by the class's name, with a hint.
-
-    Python would name the class that the method was written in.
-
-    Parameters
-    ----------
-    method : callable
-    owner : str, optional
-        Whose it is; the class of the object that it is called on unless it is given.
-    """
-
-    @functools.wraps(method)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return method(self, *args, **kwargs)
-        except TypeError:
-            signature = inspect.signature(method)  # which takes 0.1 ms, if it is to be known
-            try:
-                signature.bind(self, *args, **kwargs)
-            except TypeError as error:
-                known = signature.parameters
-                hint = nearest(next((n for n in kwargs if n not in known), ""), known)
-                what = f"{owner or type(self).__name__}.{method.__name__}()"
-                raise TypeError(f"{what} {error}.{hint}") from None
-            raise
-
-    return call  # type: ignore[return-value]
-
-
-def nearest(given: Any, known: Iterable[str]) -> str:
-    """Return what may have been meant, as a sentence to add to a message, or nothing."""
-    if not isinstance(given, str):
-        return ""
-    if given in HERE_IT_IS:
-        return f" What other libraries call {given!r} is {HERE_IT_IS[given]} here."
-    by_small = {name.lower(): name for name in known}
-    close = [repr(by_small[name]) for name in get_close_matches(given.lower(), by_small)]
-    return f" Did you mean {' or '.join(close)}?" if close else ""
-
-
-@functools.cache  # the estimators share most
-def _described(field: dataclasses.Field[Any]) -> str:
-    kind, text = inspect.cleandoc(field.metadata["doc"]).split("\n", maxsplit=1)
-    if field.metadata["auto"] is not None:
-        text += "\n" + inspect.cleandoc(field.metadata["auto"].sentence)
-    return f"{field.name} : {kind}, default={field.default!r}\n{indent(text, '    ')}"
-
-
 # What follows from the number of rows
 
 
@@ -745,9 +546,6 @@ class OfClassifier(Layers, Common):
     )
 
 
-# What they say together
-
-
 def plain_values(cls: type) -> dict[str, Any]:
     """Return the plain values of those parameters that the constructor of the class has."""
     accepted = inspect.signature(cls).parameters
@@ -779,176 +577,6 @@ def resolve(estimator: Any, n: int, validates: bool = False) -> Settings:
     return Settings(**values)
 
 
-def validate(estimator: Any) -> None:
-    """Refuse a value that breaks its parameter's own rule, with what may have been meant.
-
-    Those that the constructor of a subclass does not have are its bases' parameters too.
-    """
-    hints = {field.name: field.metadata["hint"] for field in dataclasses.fields(estimator)}
-    for name, rule in estimator._parameter_constraints.items():
-        value = getattr(estimator, name)
-        if isinstance(value, Integral) and abs(int(value)) > LARGEST:
-            raise invalid(estimator, name, f"a number of at most {LARGEST:.3g}")
-        try:
-            validate_parameter_constraints({name: rule}, {name: value}, type(estimator).__name__)
-        except InvalidParameterError as error:
-            names = [option for of in rule if isinstance(of, Names) for option in of.options]
-            hint = hints.get(name) and f" {hints[name]}"
-            error.args = (f"{error}{nearest(value, names)}{hint or ''}",)
-            raise
-
-
-def check(estimator: Any, validates: bool = False) -> None:
-    """Refuse what `_parameter_constraints` cannot express.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Its parameters fulfil their constraints.
-    validates : bool, default=False
-        Whether rows to validate on have been given to `fit`.
-
-    Raises
-    ------
-    ValueError
-        If a parameter, given the others, is unfit: an `InvalidParameterError`, which names
-        it, the rule and its value.
-    """
-    hidden_sizes(estimator)
-    activation_names(estimator)
-    dropout_rates(estimator)
-    quantiles(estimator)
-    if not is_share(estimator.validation_fraction):
-        _check_splitter(estimator, validates)
-    if estimator.warm_start and estimator.n_estimators > 1:
-        raise invalid(estimator, "warm_start", "False for n_estimators > 1")
-    if estimator.warm_start and estimator.time_limit is not None:
-        raise invalid(estimator, "time_limit", "None for warm_start=True, which goes on from one")
-    if estimator.solver == "lbfgs":
-        _check_lbfgs(estimator)
-        if validates:
-            raise ValueError("X_val must be None for solver='lbfgs', which does not validate.")
-
-
-def _check_splitter(estimator: Any, validates: bool) -> None:
-    """Refuse a choice of held-out rows where none are held out."""
-    if validates:
-        raise invalid(estimator, "validation_fraction", "a number beside X_val, its substitute")
-    if not stops_early(estimator):
-        raise invalid(estimator, "validation_fraction", "a number where nothing stops early")
-
-
-def _check_lbfgs(estimator: Any) -> None:
-    """Refuse what the solver cannot use."""
-    fields = {field.name: field for field in dataclasses.fields(estimator)}
-    for name, field in fields.items():
-        value, off = getattr(estimator, name), field.metadata["off"]
-        if off is MISSING or (field.metadata["auto"] is not None and is_auto(value)):
-            continue
-        if np.ndim(value) > 0 or value != off:
-            rule = f"{off!r} for solver='lbfgs', which cannot use it"
-            raise invalid(estimator, name, rule)
-    rates = (*RATES_OF_OLD, fields["learning_rate"].default)
-    if estimator.learning_rate not in rates:
-        rule = f"one of {rates} for solver='lbfgs', which has no learning rate and ignores them"
-        raise invalid(estimator, "learning_rate", rule)
-
-
-def hidden_sizes(estimator: Any) -> tuple[int, ...]:
-    """Return n[1], ..., n[L-1]."""
-    sizes = _entries(estimator.hidden_layer_sizes)
-    if sizes is None or not all(
-        not isinstance(n, bool) and isinstance(n, Integral) and int(n) >= 1 for n in sizes
-    ):
-        rule = "an int >= 1 or a sequence of ints >= 1"
-        raise invalid(estimator, "hidden_layer_sizes", rule)
-    return tuple(int(n) for n in sizes)
-
-
-def activation_names(estimator: Any) -> tuple[str, ...]:
-    """Return the name of every hidden layer's activation."""
-    names = _of_each_layer(
-        estimator,
-        "activation",
-        lambda name: isinstance(name, str) and name in ACTIVATIONS,
-        f"one of {sorted(ACTIVATIONS)}, or a sequence of them",
-        ACTIVATIONS,
-    )
-    return tuple(map(str, names))
-
-
-def dropout_rates(estimator: Any) -> tuple[float, ...]:
-    """Return the share of every hidden layer's units that a training step leaves out."""
-    rates = _of_each_layer(
-        estimator,
-        "dropout",
-        lambda rate: isinstance(rate, Real) and 0 <= float(rate) < 1,  # which NaN is not
-        "a rate in [0, 1), or a sequence of rates",
-    )
-    return tuple(map(float, rates))
-
-
-def quantiles(estimator: Any) -> float | tuple[float, ...]:
-    """Return the quantile to estimate, or several; 1/2 for an estimator that has none."""
-    value = getattr(estimator, "quantile", 0.5)
-    if isinstance(value, Real):
-        return float(value)
-    levels = _entries(value) or []
-    ascend = all(isinstance(q, Real) for q in levels) and np.all(np.diff([0.0, *levels, 1.0]) > 0)
-    if len(levels) < 2 or not ascend:
-        rule = "a number in (0, 1), or two or more of them in ascending order"
-        raise invalid(estimator, "quantile", rule)
-    return tuple(map(float, levels))
-
-
-def _of_each_layer(
-    estimator: Any,
-    name: str,
-    is_fit: Callable[[Any], bool],
-    rule: str,
-    known: Iterable[str] = (),
-) -> list[Any]:
-    """Return the parameter's value for each hidden layer; it may be one for all."""
-    n_hidden = len(hidden_sizes(estimator))
-    value = getattr(estimator, name)
-    values = [value] * n_hidden if is_fit(value) else _entries(value)
-    if values is None or len(values) != n_hidden or not all(map(is_fit, values)):
-        rule += f" with one for each of the {n_hidden} hidden layers"
-        unfit = next((one for one in values or () if not is_fit(one)), None)
-        raise invalid(estimator, name, rule, nearest(unfit, known))
-    return values
-
-
-def _entries(values: Any) -> list[Any] | None:
-    """Return the entries of a sequence, or one number as one; None if it is neither."""
-    if isinstance(values, Integral):
-        return [values]
-    try:
-        return None if isinstance(values, str) else list(values)
-    except TypeError:  # a number, or an array without dimensions
-        return None
-
-
-def stops_early(estimator: Any) -> bool:
-    """Return whether a fit stops early if there are rows to validate on."""
-    if is_auto(estimator.early_stopping):
-        return estimator.solver in STOCHASTIC
-    return bool(estimator.early_stopping and estimator.solver != "lbfgs")
-
-
 def is_share(value: Any) -> bool:
     """Return whether `validation_fraction` is a share of the rows, not a choice of them."""
     return isinstance(value, Real)
-
-
-def is_auto(value: Any) -> bool:
-    """Return whether a parameter is left to "auto"."""
-    return isinstance(value, str) and value == "auto"
-
-
-def invalid(estimator: Any, name: str, rule: str, hint: str = "") -> InvalidParameterError:
-    """Return the error that names a parameter, its rule and its value."""
-    return InvalidParameterError(
-        f"The {name!r} parameter of {type(estimator).__name__} must be {rule}."
-        f" Got {getattr(estimator, name)!r} instead.{hint}"
-    )

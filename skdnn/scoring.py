@@ -25,10 +25,10 @@ from sklearn.metrics import (
 from skdnn._sklearn import _safe_indexing
 from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
+from skdnn.declaration import invalid
 from skdnn.door import Data, about
 from skdnn.fit.judge import Score
 from skdnn.model import Model
-from skdnn.parameters import invalid
 from skdnn.targets import Classes, Targets
 from skdnn.task import Task
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 
+from skdnn.checks import activation_names, hidden_sizes, stops_early
 from skdnn.core.activations import Array
 from skdnn.core.network import Network, Parameters
 from skdnn.door import Data, power_of_two
@@ -26,7 +27,6 @@ from skdnn.holdout import Pair
 from skdnn.inputs import Inputs, fit_inputs
 from skdnn.means import LevelSums, folds_of
 from skdnn.model import Model
-from skdnn.parameters import activation_names, hidden_sizes, stops_early
 from skdnn.targets import Targets, Weigh
 
 

@@ -26,8 +26,8 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn.columns import is_frame
+from skdnn.declaration import HERE_IT_IS, Names
 from skdnn.door import FOREIGN
-from skdnn.parameters import HERE_IT_IS, Names
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

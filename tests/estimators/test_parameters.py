@@ -15,19 +15,13 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor, names, parameters
+from skdnn.checks import activation_names, check, dropout_rates, hidden_sizes
 from skdnn.core.activations import ACTIVATIONS
 from skdnn.core.initializers import INITIALIZERS
 from skdnn.core.losses import LOSSES
 from skdnn.core.schedules import SCHEDULES
 from skdnn.inputs import SCALERS
-from skdnn.parameters import (
-    activation_names,
-    check,
-    dropout_rates,
-    hidden_sizes,
-    plain_values,
-    resolve,
-)
+from skdnn.parameters import plain_values, resolve
 from tests.cases import ESTIMATORS, SOLVERS
 
 EACH = pytest.mark.parametrize("Estimator", ESTIMATORS)
