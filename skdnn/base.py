@@ -406,3 +406,13 @@ class BaseDNN(CallbackSupportMixin, Fitted):
                 "partial_fit is only available for stochastic solvers; solver='lbfgs' is not."
             )
         return True
+
+
+def check_ours(model: Any, name: str, then: str = "") -> None:
+    """Refuse what is not a fitted estimator of skdnn's."""
+    if not isinstance(model, BaseDNN):
+        raise TypeError(
+            f"{name} must be one of skdnn's, got {type(model).__name__}; of a pipeline take the last"
+            f" step{then}."
+        )
+    check_is_fitted(model)

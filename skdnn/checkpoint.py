@@ -14,7 +14,6 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Iterable
 from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
@@ -23,18 +22,17 @@ from typing import Any
 import numpy as np
 
 from skdnn.base import BaseDNN
+from skdnn.core.network import Parameters
 from skdnn.core.optimizers import OPTIMIZERS
 from skdnn.fingerprint import fingerprint
-from skdnn.fit.training import OF_SEARCH, SCALARS, Curves, End
+from skdnn.fit.training import OF_SEARCH, Curves, End, State
 from skdnn.fit.watch import Stages
 from skdnn.task import Task
 
 FORMAT = "skdnn checkpoint 3"
 # What may change between the runs of a script without making it another fit.
 IRRELEVANT = {"verbose", "n_jobs", "client"}
-# What a state is made of beside its numbers, and which of these are counts.
-OTHERS = {"end", "curves", "theta", "average", "best_theta"}
-COUNTS = ("seed", "total_epochs", "samples", "steps", "epoch", "stale", "best_epoch")
+CURVES = {name: [0 if name == "validated" else 0.0] for name in vars(Curves())}  # of which types
 SHOWN = 200  # characters of a parameter's value in a message
 
 
@@ -162,11 +160,6 @@ class Saver:
         The states of every network's stages, in plain values.
     """
 
-    file: _File
-    every: int
-    identity: dict[str, Any]
-    seed: int
-
     def __init__(
         self, path: str, every: int, identity: dict[str, Any], seed: int, n_parameters: int
     ) -> None:
@@ -206,20 +199,10 @@ class Saver:
 
 
 class _File:
-    """A file that one run owns: a name in it says which, and is looked at before each write.
-
-    Parameters
-    ----------
-    path : str
-        Of the file, or of a link to it.
-    """
-
-    path: str
-    me: str
-    owner: str
+    """A file that one run owns: a name in it says which, and is looked at before each write."""
 
     def __init__(self, path: str) -> None:
-        self.path = os.path.realpath(path)
+        self.path: str = os.path.realpath(path)
         me = f"process {os.getpid()} on {socket.gethostname()}, run {secrets.token_hex(8)}"
         self.me, self.owner = me, ""  # "" is nobody, while there is no file
 
@@ -240,7 +223,7 @@ class _File:
             raise self.refusal(f"is damaged ({type(error).__name__}: {error})") from error
         if not isinstance(kept, dict) or "format" not in kept:
             raise self.refusal("is not a checkpoint of skdnn")
-        if not _is_one_of(kept["format"], [FORMAT]):
+        if kept["format"] != FORMAT:
             raise self.refusal(f"has the format {kept['format']!r}; this version has {FORMAT!r}")
         if digest != fingerprint([text, arrays]):
             raise self.refusal("is damaged (it is not what was written)")
@@ -367,65 +350,56 @@ def _tells(kept: dict[str, Any], identity: dict[str, Any]) -> bool:
 
 def _is_whole(kept: dict[str, Any], n: int) -> bool:
     """Whether plain values are of the types and shapes of a fit of n parameters."""
-    runs = kept.get("runs")
     return (
-        isinstance(kept.get("complete"), bool)
-        and _is_count(kept.get("seed"))
-        and isinstance(runs, list)
-        and all(isinstance(run, list) for run in runs)
-        and all(_is_state(state, n) for run in runs for state in run)
+        _is_like(kept, {"seed": 0, "complete": False, "runs": []})
+        and all(isinstance(run, list) for run in kept["runs"])
+        and all(_is_state(state, n) for run in kept["runs"] for state in run)
     )
 
 
 def _is_state(kept: Any, n: int) -> bool:
     """Whether plain values are those of a state of n parameters."""
-    if not isinstance(kept, dict) or set(kept) - {"optimizer"} != {*SCALARS, *OTHERS}:
+    blank = State(Parameters((n - 1, 1), np.zeros(n)), None, 0)
+    pattern: dict[str, Any] = {**blank.plain(), "curves": CURVES}
+    if not isinstance(kept, dict) or set(kept) - {"optimizer"} != set(pattern):
         return False
-    curves, average, best = (kept[name] for name in ("curves", "average", "best_theta"))
-    if not isinstance(curves, dict) or set(curves) != set(vars(Curves())):
-        return False
+    for name in ("average", "best_theta"):
+        pattern[name] = None if kept[name] is None else blank.parameters.theta
     return (
-        all(_is_count(kept[name]) for name in COUNTS)
-        and all(_is_number(kept[name]) for name in SCALARS)
-        and _is_one_of(kept["end"], End)
-        and all(_is_vector(x, n) for x in (kept["theta"], average, best) if x is not None)
-        and kept["theta"] is not None
-        and all(
-            isinstance(curve, list) and all(map(_is_number, curve)) for curve in curves.values()
-        )
-        and all(map(_is_count, curves["validated"]))
-        and len({len(curves[name]) for name in OF_SEARCH}) == 1
+        _is_like(kept, pattern)
+        and kept["end"] in list(End)
+        and len({len(kept["curves"][name]) for name in OF_SEARCH}) == 1
         and ("optimizer" not in kept or _is_optimizer(kept["optimizer"], n))
     )
 
 
 def _is_optimizer(kept: Any, n: int) -> bool:
     """Whether plain values are those of an optimiser of n parameters."""
-    return (
-        isinstance(kept, dict)
-        and set(kept) == {"name", "state", "t"}
-        and _is_one_of(kept["name"], OPTIMIZERS)
-        and _is_count(kept["t"])
-        and isinstance(kept["state"], np.ndarray)
-        and kept["state"].dtype.kind == "f"
-        and kept["state"].shape == (OPTIMIZERS[kept["name"]].n_states, n)
-    )
+    name = kept.get("name") if isinstance(kept, dict) else None
+    if not isinstance(name, str) or name not in OPTIMIZERS:
+        return False
+    pattern = {"name": "", "t": 0, "state": np.empty((OPTIMIZERS[name].n_states, n))}
+    return len(kept) == len(pattern) and _is_like(kept, pattern)
 
 
-def _is_one_of(value: Any, names: Iterable[str]) -> bool:
-    return isinstance(value, str) and value in list(names)
+def _is_like(kept: Any, pattern: Any) -> bool:
+    """Whether plain values are of the types and shapes of a pattern, in which an int is a count.
 
-
-def _is_vector(value: Any, n: int) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.shape == (n,)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    Of a dict it is what the pattern names, of a list every entry.
+    """
+    if isinstance(pattern, dict):
+        return isinstance(kept, dict) and all(
+            name in kept and _is_like(kept[name], of) for name, of in pattern.items()
+        )
+    if isinstance(pattern, list):
+        return isinstance(kept, list) and all(_is_like(one, pattern[0]) for one in kept if pattern)
+    if isinstance(pattern, np.ndarray):
+        return (
+            isinstance(kept, np.ndarray) and kept.dtype.kind == "f" and kept.shape == pattern.shape
+        )
+    if isinstance(pattern, float):
+        return isinstance(kept, int | float) and not isinstance(kept, bool)
+    return type(kept) is type(pattern) and (type(kept) is not int or 0 <= kept < 2**63)
 
 
 def _with_array(part: dict[str, Any], arrays: dict[str, Any]) -> Any:

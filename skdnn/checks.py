@@ -40,27 +40,21 @@ def validate(estimator: Any) -> None:
 
 
 def check(estimator: Any, validates: bool = False) -> None:
-    """Refuse what `_parameter_constraints` cannot express.
+    """Refuse a parameter that is unfit given the others, with its name, the rule and its value.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Its parameters fulfil their constraints.
-    validates : bool, default=False
-        Whether rows to validate on have been given to `fit`.
-
-    Raises
-    ------
-    ValueError
-        If a parameter, given the others, is unfit: an `InvalidParameterError`, which names
-        it, the rule and its value.
+    Each fulfils its own constraints. With `validates`, `fit` has been given rows to validate on.
     """
     hidden_sizes(estimator)
     activation_names(estimator)
     dropout_rates(estimator)
     quantiles(estimator)
-    if not is_share(estimator.validation_fraction):
-        _check_splitter(estimator, validates)
+    if not is_share(estimator.validation_fraction):  # it says which rows, where some are held out
+        if validates:
+            rule = "a number beside X_val, its substitute"
+            raise invalid(estimator, "validation_fraction", rule)
+        if not stops_early(estimator):
+            rule = "a number where nothing stops early"
+            raise invalid(estimator, "validation_fraction", rule)
     if estimator.warm_start and estimator.n_estimators > 1:
         raise invalid(estimator, "warm_start", "False for n_estimators > 1")
     if estimator.warm_start and estimator.time_limit is not None:
@@ -69,14 +63,6 @@ def check(estimator: Any, validates: bool = False) -> None:
         _check_lbfgs(estimator)
         if validates:
             raise ValueError("X_val must be None for solver='lbfgs', which does not validate.")
-
-
-def _check_splitter(estimator: Any, validates: bool) -> None:
-    """Refuse a choice of held-out rows where none are held out."""
-    if validates:
-        raise invalid(estimator, "validation_fraction", "a number beside X_val, its substitute")
-    if not stops_early(estimator):
-        raise invalid(estimator, "validation_fraction", "a number where nothing stops early")
 
 
 def _check_lbfgs(estimator: Any) -> None:

@@ -49,14 +49,7 @@ class Settings(SimpleNamespace):
 class Names(StrOptions):
     """Names of which one is to be given: sorted in messages.
 
-    Parameters
-    ----------
-    names : set of str
-        Those that a message lists.
-    others : iterable of str, optional
-        As good as these.
-    called : str
-        What a message says for the others.
+    Others are as good as these; a message says what they are `called`.
     """
 
     def __init__(self, names: set[str], others: Iterable[str] = (), called: str = "") -> None:
@@ -155,13 +148,8 @@ def estimator(cls: type[T]) -> type[T]:
 def explained(method: F, owner: str = "") -> F:
     """Have a call that does not fit the signature refused by the class's name, with a hint.
 
-    Python would name the class that the method was written in.
-
-    Parameters
-    ----------
-    method : callable
-    owner : str, optional
-        Whose it is; the class of the object that it is called on unless it is given.
+    Python would name the class that the method was written in. It is that of the object that it is
+    called on unless its `owner` is given.
     """
 
     @functools.wraps(method)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -44,6 +45,7 @@ OF_EACH = (
 Curve = Sequence[float] | Sequence[Sequence[float]]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LossCurveDisplay:
     """Loss curves of one or several fits: training, validation, the best epoch.
 
@@ -109,37 +111,25 @@ class LossCurveDisplay:
     <...>
     """
 
-    ax_: Any
-    figure_: Any
-    lines_: list[Any]
-    best_: list[Any]
-    learning_rate_lines_: list[Any]
+    names: list[str]
+    loss_curves: list[Curve]
+    validation_loss_curves: list[Any]
+    best_epochs: list[Any]
+    learning_rate_curves: list[Any]
+    x_label: str = "Epoch"
+    search_loss_curves: Any = None
+    deciding_loss_curves: Any = None
+    validated_epochs: Any = None
+    scorings: Any = None
+    ax_: Any = field(init=False)
+    figure_: Any = field(init=False)
+    lines_: list[Any] = field(init=False)
+    best_: list[Any] = field(init=False)
+    learning_rate_lines_: list[Any] = field(init=False)
 
-    def __init__(
-        self,
-        *,
-        names: list[str],
-        loss_curves: list[Curve],
-        validation_loss_curves: list[Any],
-        best_epochs: list[Any],
-        learning_rate_curves: list[Any],
-        x_label: str = "Epoch",
-        search_loss_curves: list[Any] | None = None,
-        deciding_loss_curves: list[Any] | None = None,
-        validated_epochs: list[Any] | None = None,
-        scorings: list[str | None] | None = None,
-    ) -> None:
-        none = [None] * len(names)
-        self.names = names
-        self.loss_curves = loss_curves
-        self.search_loss_curves: list[Any] = search_loss_curves or none
-        self.validation_loss_curves = validation_loss_curves
-        self.deciding_loss_curves: list[Any] = deciding_loss_curves or none
-        self.validated_epochs: list[Any] = validated_epochs or none
-        self.best_epochs = best_epochs
-        self.scorings: list[Any] = scorings or none
-        self.learning_rate_curves = learning_rate_curves
-        self.x_label = x_label
+    def __post_init__(self) -> None:
+        for name in ("search_loss_curves", "deciding_loss_curves", "validated_epochs", "scorings"):
+            setattr(self, name, getattr(self, name) or [None] * len(self.names))
 
     @classmethod
     def from_estimator(

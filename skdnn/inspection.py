@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.utils import Bunch, assert_all_finite, gen_batches
 
-from skdnn.base import BaseDNN
+from skdnn.base import check_ours
 from skdnn.core.activations import Array
 from skdnn.core.memory import Pass
 from skdnn.core.network import backward_to_input, forward, slopes
@@ -428,11 +428,7 @@ class SensitivitiesDisplay:
 
 def _read(model: Any, X: Any, of: str) -> Any:
     """Return rows as an array or a CSR matrix, or refuse what has no gradient."""
-    if not isinstance(model, BaseDNN):
-        raise TypeError(
-            f"model must be one of skdnn's, got {type(model).__name__}; of a pipeline take the last"
-            " step, with X as the steps before have made it."
-        )
+    check_ours(model, "model", ", with X as the steps before have made it")
     if of not in ("output", "probability"):
         raise ValueError(f"of must be 'output' or 'probability', got {of!r}.")
     X = model._read_rows(X)

@@ -557,15 +557,7 @@ def resolve(estimator: Any, n: int, validates: bool = False) -> Settings:
     """Return the values of all parameters for n rows, with what every "auto" stands for.
 
     `batch_size`, `n_iter_no_change` and `initializer` stay as they are: what they stand for
-    depends on more.
-
-    Parameters
-    ----------
-    estimator : estimator
-    n : int
-        The number of rows.
-    validates : bool, default=False
-        Whether rows to validate on have been given to `fit`.
+    depends on more. With `validates`, `fit` has been given rows to validate on.
     """
     fields = dataclasses.fields(estimator)
     values = {field.name: getattr(estimator, field.name) for field in fields}

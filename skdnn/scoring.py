@@ -48,18 +48,9 @@ def make_score(
 ) -> Score | None:
     """Return how to score the rows of given numbers, or the user's own; None for the loss.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Whose fit it is.
-    task : Task
-        Has the rows.
-    scoring : str, callable or None
-        The estimator's parameter, "auto" resolved.
-    fitted : callable
-        Returns an estimator, on rows without names, of which a model is given.
-    numbers : int ndarray, Data or None
-        None for `task.given`; or the rows themselves.
+    `scoring` is the estimator's parameter, "auto" resolved; `fitted` returns the estimator, on
+    rows without names, that has a model. `numbers` are of rows of the task, None of `task.given`,
+    or the rows themselves.
     """
     chosen: Any
     if isinstance(scoring, str) and scoring == "loss":

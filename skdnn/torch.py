@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.utils.validation import check_is_fitted
-
-from skdnn.base import BaseDNN
+from skdnn.base import check_ours
 
 __all__ = ["to_module"]
 
@@ -63,12 +61,7 @@ def to_module(model: Any, keepdim: bool = False) -> Any:
     >>> to_module(model)  # doctest: +SKIP
     Model(...)
     """
-    if not isinstance(model, BaseDNN):
-        raise TypeError(
-            f"model must be one of skdnn's, got {type(model).__name__}; of a pipeline take the last"
-            " step."
-        )
-    check_is_fitted(model)
+    check_ours(model, "model")
     try:
         from skdnn.modules import Model
     except ImportError as error:

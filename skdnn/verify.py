@@ -27,11 +27,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erf, xlogy
-from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from skdnn import activations, losses
-from skdnn.base import BaseDNN
+from skdnn.base import check_ours
 from skdnn.core.activations import Array
 from skdnn.core.network import Network, Parameters
 from skdnn.door import read
@@ -300,12 +299,7 @@ def check_gradients(
 
 def _problem(estimator: Any, X: Any, y: Any, sample_weight: Any) -> _Problem:
     """Take the data through the estimator's own door."""
-    if not isinstance(estimator, BaseDNN):
-        raise TypeError(
-            f"estimator must be one of skdnn's, got {type(estimator).__name__}; of a pipeline"
-            " take the last step, with X as the steps before have made it."
-        )
-    check_is_fitted(estimator)
+    check_ours(estimator, "estimator", ", with X as the steps before have made it")
     if hasattr(estimator, "estimators_"):
         raise TypeError(
             "estimator must be one network; this one has n_estimators="

@@ -9,13 +9,7 @@ KEPT = 0.05  # the share of the time that is left for what follows the training
 
 
 class Clock:
-    """Says how much time is left.
-
-    Parameters
-    ----------
-    seconds : float, optional
-        From now on; without end by default.
-    """
+    """Says how much is left of some seconds from now on; without end by default."""
 
     def __init__(self, seconds: float | None = None) -> None:
         self.end: float = math.inf if seconds is None else time.monotonic() + (1.0 - KEPT) * seconds

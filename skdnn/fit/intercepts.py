@@ -23,19 +23,8 @@ def intercepts(objective: Objective, parameters: Parameters, factor: float) -> A
     again, so far as the rows say more than that intercepts are near 0: with n of them the least
     of J + |c|^2 / (2 n SPREAD^2) is taken, a problem that is convex and has c alone.
 
-    Parameters
-    ----------
-    objective : Objective
-        The rows that the network was trained on, and its loss.
-    parameters : Parameters
-        Its weights.
-    factor : float
-        What its raw outputs are multiplied by.
-
-    Returns
-    -------
-    ndarray of shape (m,)
-        Zeros for a network that has no finite outputs.
+    The rows are those that the network was trained on, `parameters` its weights. Zeros are for
+    one that has no finite outputs.
     """
     Z = np.empty((parameters.sizes[-1], objective.n), objective.dtype)
     with objective.threads():

@@ -66,12 +66,9 @@ class Here:
 def total(engine: Engine, handles: Sequence[Any]) -> Any:
     """Return the sum of tuples that an engine holds, added in one order whatever it is."""
     while len(handles) > 1:
-        handles = engine.map(add_up, [list(handles[i : i + FAN]) for i in _steps(handles)])
+        starts = range(0, len(handles), FAN)
+        handles = engine.map(add_up, [list(handles[i : i + FAN]) for i in starts])
     return engine.gather(handles)[0]
-
-
-def _steps(handles: Sequence[Any]) -> range:
-    return range(0, len(handles), FAN)
 
 
 def add_up(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
@@ -329,10 +326,11 @@ class Numbers:
     weight: float
 
 
+@dataclass(frozen=True)
 class ProblemInShards(Problem):
     """What a recipe is applied to where the rows are in shards.
 
-    Parameters
+    Attributes
     ----------
     engine : Engine
         Where they are.
@@ -356,20 +354,7 @@ class ProblemInShards(Problem):
     net: Net
     network: Network
     w_unit: float
-    earlier: State | None
-
-    def __init__(
-        self,
-        engine: Engine,
-        shards: list[Any],
-        given: Sequence[Any],
-        net: Net,
-        network: Network,
-        w_unit: float,
-        earlier: State | None = None,
-    ) -> None:
-        self.engine, self.shards, self.given, self.net = engine, shards, given, net
-        self.network, self.w_unit, self.earlier = network, w_unit, earlier
+    earlier: State | None = None
 
     @cached_property
     def whole(self) -> Numbers:
@@ -433,19 +418,7 @@ def _parts(n: int, counts: list[tuple[int, int, int, float]]) -> list[int]:
 
 
 class ObjectiveInShards(Criterion):
-    """J on rows in shards. A batch has rows of every shard, as many in proportion.
-
-    Parameters
-    ----------
-    problem : ProblemInShards
-        Has the shards.
-    numbers : Numbers
-        Which of their rows.
-    settings : Settings
-        Of `alpha` and `shuffle`.
-    batch_size : int
-        Rows in a batch, over all shards.
-    """
+    """J on some of the rows in shards. A batch has rows of all of them, in proportion."""
 
     engine: Engine
     shards: list[Any]
@@ -516,19 +489,7 @@ class ObjectiveInShards(Criterion):
 
 
 class JudgeOfShards(Judge):
-    """The loss of held-out rows in shards, and their factor.
-
-    Parameters
-    ----------
-    engine : Engine
-        Where they are.
-    shards : list
-        Their handles.
-    net : Net
-        Of which network.
-    calibrates : bool
-        As for :class:`~skdnn.fit.judge.Judge`.
-    """
+    """The loss of held-out rows in shards, and their factor."""
 
     engine: Engine
     shards: list[Any]

@@ -36,15 +36,7 @@ def _libraries() -> list[Any]:
 
 @contextmanager
 def one_thread_if_small(sizes: Sequence[int], N: int) -> Iterator[None]:
-    """Keep BLAS to one thread in the body if no product of the network is large.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        n[0], ..., n[L].
-    N : int
-        The number of samples of a pass.
-    """
+    """Keep BLAS to one thread in the body if no product in a pass over N samples is large."""
     if max(2.0 * N * n * n_prev for n_prev, n in pairwise(sizes)) >= LARGE_PRODUCT:
         yield
         return

@@ -60,41 +60,22 @@ class Watched:
         return {"X": take(self.X), "y": take(self.y), "metadata": metadata}
 
 
+@dataclass
 class Run:
-    """A network under way: what `fit_network` tells of it, and hears.
-
-    Parameters
-    ----------
-    stages : Stages
-        Its states.
-    watch : Watch, optional
-        The fit that it is of, if anybody watches.
-    task : CallbackContext, optional
-        The task whose subtasks are its epochs.
-
-    Attributes
-    ----------
-    clock : Clock
-        Says how much time is left; without end unless it is set.
-    seconds : float
-        How long an epoch of the search took.
-    """
+    """A network under way: what `fit_network` tells of it, and hears."""
 
     stages: Stages
-    watch: Watch | None
-    task: Any
-    seed: int
-    clock: Clock
-    seconds: float
+    watch: Watch | None = None  # the fit that it is of, if anybody watches
+    task: Any = None  # the one whose subtasks are its epochs
+    clock: Clock = field(default_factory=Clock)  # without end unless it is set
+    seconds: float = 0.0  # that an epoch of the search took
+    _stage: tuple[str, Any, State | None] = ("", None, None)  # name, rows and search before it
+    _epoch: Any = None
 
-    def __init__(self, stages: Stages, watch: Watch | None = None, task: Any = None) -> None:
-        self.stages, self.watch, self.task = stages, watch, task
-        self.seed = stages.seed
-        self.clock, self.seconds = Clock(), 0.0
-        self._name = ""
-        self._numbers: NDArray[Any] | None = None
-        self._search: State | None = None
-        self._epoch: Any = None
+    @property
+    def seed(self) -> int:
+        """That of the network."""
+        return self.stages.seed
 
     def enter(
         self, state: State, name: str, numbers: NDArray[Any] | None, search: State | None = None
@@ -105,22 +86,23 @@ class Run:
         """
         state = self.stages.enter(state)
         if self.watch is not None:
-            self._name, self._numbers, self._search = name, numbers, search
+            self._stage = name, numbers, search
             self.watch.save()
         return state
 
     def before_epoch(self) -> None:
         """Tell that an epoch begins."""
         if self.watch is not None:
-            self._epoch = self.task.subcontext(task_name=self._name)
-            self.watch.begin(self._epoch, self._numbers)
+            name, numbers, _ = self._stage
+            self._epoch = self.task.subcontext(task_name=name)
+            self.watch.begin(self._epoch, numbers)
 
     def after_epoch(self, state: State) -> bool:
         """Tell that an epoch is complete; return whether to stop."""
         if self.watch is None:
             return False
-        found = Found(state, self._numbers, self._search)
-        stops = self.watch.end(self._epoch, self._numbers, found)
+        _, numbers, search = self._stage
+        stops = self.watch.end(self._epoch, numbers, Found(state, numbers, search))
         if not stops:  # a stop is not undone by going on from here
             self.watch.save(state.epoch)
         return stops
@@ -138,19 +120,7 @@ class Run:
 
 
 class Watch:
-    """The callbacks and checkpoints of a fit.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Supports scikit-learn's callbacks.
-    data : Watched
-        What they are told about.
-    n_networks : int
-        How many there are.
-    max_epochs : int
-        Of one network, over all stages.
-    """
+    """The callbacks and checkpoints of a fit of some networks, each of at most so many epochs."""
 
     estimator: Any
     data: Watched
