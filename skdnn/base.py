@@ -305,7 +305,7 @@ class BaseDNN(CallbackSupportMixin, Fitted):
         targets = self._targets(data, model, classes)
         targets.check(data.y)
         if model is not None:
-            targets = targets.going_on(data.y, data.w, data.unit)
+            targets = targets.going_on(data)
         task = TaskInMemory.of(self, data, None, targets, model, renews=True)
         settings = self._settings(task, partial=True)
         recipe = Recipe.of_partial_fit(settings, task.n, task.n_rows, data.X.dtype)
@@ -412,7 +412,7 @@ def check_ours(model: Any, name: str, then: str = "") -> None:
     """Refuse what is not a fitted estimator of skdnn's."""
     if not isinstance(model, BaseDNN):
         raise TypeError(
-            f"{name} must be one of skdnn's, got {type(model).__name__}; of a pipeline take the last"
-            f" step{then}."
+            f"{name} must be one of skdnn's, got {type(model).__name__}; of a pipeline take the"
+            f" last step{then}."
         )
     check_is_fitted(model)

@@ -78,14 +78,7 @@ class Columns:
         return not self.categorical and not (is_frame(X) and _has_objects(X))
 
     def read(self, X: Any, name: str) -> Array:
-        """Return X as an array, categories as the numbers of their levels.
-
-        Parameters
-        ----------
-        X : DataFrame or ndarray of shape (n, n_features)
-        name : str
-            What the user calls it.
-        """
+        """Return X, by the name that the user calls it, as an array: levels by their numbers."""
         parts = [
             column.numbers() if number is None else column.codes(number)
             for column, number in zip(_columns(X, name), self._number, strict=True)
@@ -118,24 +111,10 @@ class Columns:
 def learn_columns(
     X: Any, name: str, categorical: Any, w: Array | None = None, declared: bool = False
 ) -> Columns:
-    """Learn which columns hold categories, and their levels.
+    """Learn which columns hold categories, as `categorical_features` says, and their levels.
 
-    Parameters
-    ----------
-    X : DataFrame, ndarray or sparse matrix of shape (n, n_features)
-    name : str
-        What the user calls it.
-    categorical : None, "from_dtype" or array-like
-        The value of `categorical_features`.
-    w : ndarray of shape (n,), optional
-        The weights: a level whose rows all have weight 0 is none.
-    declared : bool, default=False
-        Whether the levels are those that a categorical dtype declares, seen or not.
-
-    Raises
-    ------
-    ValueError
-        If `categorical` does not fit the columns.
+    A level whose rows all have weight 0 is none; if `declared`, the levels are those that a
+    categorical dtype declares, seen or not.
     """
     n, frame, chosen = X.shape[1], is_frame(X), _chosen(X, name, categorical)
     if issparse(X) or (not frame and not any(chosen)):
@@ -234,14 +213,7 @@ def _columns(X: Any, name: str) -> Iterator[Column]:
 
 
 class Column:
-    """A column of a frame or an array.
-
-    Parameters
-    ----------
-    given : Series or ndarray of shape (n,)
-    label : str
-        What a message calls it.
-    """
+    """A column of a frame or an array, and what a message calls it."""
 
     def __init__(self, given: Any, label: str) -> None:
         self.given: Any = given
@@ -307,15 +279,7 @@ class Column:
     def codes(self, number: dict[Level, float]) -> Array:
         """Return the number of each value among the levels, as floats.
 
-        Parameters
-        ----------
-        number : dict
-            The number of every level.
-
-        Raises
-        ------
-        ValueError
-            If it holds text where the levels are numbers, or numbers where they are text.
+        Text is refused where the levels are numbers, and numbers are where they are text.
         """
         if self.kind in "mM":
             self._refuse_dates()
@@ -368,13 +332,7 @@ class Column:
             raise ValueError(f"{self.label} must hold one value a row; {error}.") from None
 
     def numbers(self) -> Array:
-        """Return its values as floats, NaN where there is none.
-
-        Raises
-        ------
-        ValueError
-            If it holds anything but numbers.
-        """
+        """Return its values as floats, NaN where there is none; anything but numbers is refused."""
         kind, given = self.kind, self.given
         if kind in "mM":
             self._refuse_dates()

@@ -20,7 +20,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES, BinaryCrossEntropy, CategoricalCrossEntropy, Loss
 from skdnn.core.network import Parameters
-from skdnn.door import about
+from skdnn.door import Data, about
 from skdnn.statistics import Summary, positive
 
 # Multiplies given weights of the rows of y by those of their classes.
@@ -57,8 +57,8 @@ class Targets:
         """Refuse a later y, by the name that the user gave it by, that does not suit the first."""
         raise NotImplementedError
 
-    def going_on(self, y: NDArray[Any], w: Array | None, unit: float) -> Self:
-        """Return the targets for the rows so far and further ones, of which w = 1 is `unit`."""
+    def going_on(self, data: Data) -> Self:
+        """Return the targets for the rows so far and further ones."""
         return self
 
     def carry(self, new: Self, parameters: Parameters) -> None:
@@ -142,22 +142,15 @@ class Numbers(Targets):
     Of several quantiles of one target these have its one entry.
     """
 
-    center: Array | None = None
-    scale: Array | None = None
-    constant: NDArray[np.bool_] | None = None
+    center: Any = None
+    scale: Any = None
+    constant: Any = None
     summary: Summary | None = None
     kind: ClassVar[str] = "numbers"
 
     @classmethod
-    def learn(
-        cls, y: NDArray[Any], w: Array | None, loss: Loss, scales: bool, unit: float = 1.0
-    ) -> Self:
-        """Learn the targets' centre and scale."""
-        return cls.of(Summary.of(y.reshape(len(y), -1), w, unit=unit), loss, scales)
-
-    @classmethod
     def of(cls, summary: Summary, loss: Loss, scales: bool) -> Self:
-        """Return what `learn` does of all rows, from the summary of their y."""
+        """Learn the targets' centre and scale from what is known of y."""
         if not scales:
             return cls(loss, len(loss.levels) or len(summary.mean))
         center, scale = summary.moments()
@@ -172,17 +165,14 @@ class Numbers(Targets):
             )
         return cls(loss, len(loss.levels) or len(center), center, scale, constant, summary)
 
-    def going_on(self, y: NDArray[Any], w: Array | None, unit: float) -> Self:
+    def going_on(self, data: Data) -> Self:
         if self.summary is None:
             return self
-        more = Summary.of(y.reshape(len(y), -1), w, unit=unit)
-        return self.of(Summary.merged([self.summary, more]), self.loss, scales=True)
+        return self.of(Summary.merged([self.summary, data.numbers]), self.loss, scales=True)
 
     def carry(self, new: Self, parameters: Parameters) -> None:
-        if self.center is None or self.scale is None or self.constant is None:
+        if self.center is None:
             return
-        assert new.center is not None
-        assert new.scale is not None
         # What has been constant had no scale, and begins afresh.
         factor = np.where(self.constant, 1.0, positive(self.scale) / positive(new.scale))
         shift = np.where(self.constant, 0.0, (self.center - new.center) / positive(new.scale))
@@ -196,14 +186,12 @@ class Numbers(Targets):
         """Return these targets with a scale for those that are constant no longer."""
         if self.constant is None or not self.constant.any():
             return self
-        new: Any = learn()
-        was: Any = self
+        new = learn()
         still = self.constant & new.constant
         varies = self.constant & ~still
-        center = np.where(varies, new.center, was.center)
-        return replace(
-            self, center=center, scale=np.where(varies, new.scale, was.scale), constant=still
-        )
+        center = np.where(varies, new.center, self.center)
+        scale = np.where(varies, new.scale, self.scale)
+        return replace(self, center=center, scale=scale, constant=still)
 
     def settled(self, parameters: Parameters) -> Parameters:
         """Return parameters whose raw outputs are 0 for the targets that are constant."""
@@ -233,7 +221,7 @@ class Numbers(Targets):
 
     def encode(self, y: NDArray[Any], dtype: Any) -> tuple[Array, None]:
         Y = y.reshape(len(y), -1)
-        if self.center is not None and self.scale is not None:
+        if self.center is not None:
             Y = (Y - self.center) / positive(self.scale)
         encoded = Y.astype(dtype, copy=False)
         if not np.all(np.isfinite(encoded)):
@@ -246,7 +234,7 @@ class Numbers(Targets):
     def decode(self, Z: Array) -> Array:
         A = np.empty_like(Z)
         self.loss.output(Z, A, A)
-        if self.center is not None and self.scale is not None:
+        if self.center is not None:
             A = (A * self.scale + self.center).astype(Z.dtype, copy=False)
         if self.loss.levels:
             A.sort(axis=1)  # which brings quantiles that cross closer to the true ones
