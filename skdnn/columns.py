@@ -156,7 +156,7 @@ def check_same_columns(X: Any, name: str, categorical: Any, columns: Columns) ->
 
 def with_nan(X: NDArray[Any]) -> NDArray[Any]:
     """Return an array of objects with NaN for what stands for a missing value."""
-    missing = np.reshape([_is_missing(value) for value in X.flat], X.shape)
+    missing = np.reshape([is_missing(value) for value in X.flat], X.shape)
     return np.where(missing, np.nan, X)
 
 
@@ -241,7 +241,7 @@ class Column:
             return (
                 np.isnan(self.given) if self.given.dtype.kind == "f" else self.given != self.given
             )
-        return np.array([_is_missing(value) for value in self.given], bool)
+        return np.array([is_missing(value) for value in self.given], bool)
 
     def values(self) -> list[Any]:
         """Return its values as Python's, None where there is none."""
@@ -299,7 +299,7 @@ class Column:
         """Its distinct values, and for every row the number of its value, -1 if it is missing."""
         found, codes = self._factorised()
         # NaN is a value to polars, and to pandas where there is a mask for what is missing.
-        missing = [i for i, value in enumerate(found) if _is_missing(value)]
+        missing = [i for i, value in enumerate(found) if is_missing(value)]
         return found, np.where(np.isin(codes, missing), -1, codes) if missing else codes
 
     def _declared(self) -> list[Any]:
@@ -400,7 +400,7 @@ def _read_one(value: Any, number: dict[Level, float] | None) -> float:
     return number.get(value, UNKNOWN)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """Whether a value stands for none: None, NaN, pandas' NA and NaT."""
     return (
         value is None

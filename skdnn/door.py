@@ -25,6 +25,7 @@ from skdnn.columns import (
     Columns,
     check_same_columns,
     is_frame,
+    is_missing,
     learn_columns,
     with_nan,
 )
@@ -392,11 +393,8 @@ def _refuse_foreign(given: Any, name: str) -> None:
 
 def _check_numbers(given: Any, name: str, otherwise: str = "") -> None:
     """Refuse text and dates, which would be read as numbers where that is possible."""
-    if not issparse(given) and not is_frame(given):
-        _check_kind(given, name, otherwise)
-
-
-def _check_kind(given: Any, name: str, otherwise: str) -> None:
+    if issparse(given) or is_frame(given):
+        return
     # NumPy makes objects of dates that have a time zone, so that their own type is asked.
     dtype = getattr(given, "dtype", None)
     values = given if getattr(dtype, "kind", "O") in "biufcmM" else np.asarray(given)
@@ -423,15 +421,9 @@ def _unread(text: str | bytes) -> str:
 def _check_objects(y: NDArray[Any], name: str) -> None:
     """Refuse what is no value among objects, and labels that have no order."""
     for value in y.flat:
-        is_float = isinstance(value, float | np.floating)
-        # The names are those of pandas' NA and NaT.
-        if (
-            value is None
-            or type(value).__name__ in ("NAType", "NaTType")
-            or (is_float and np.isnan(value))
-        ):
+        if is_missing(value):
             raise ValueError(f"Input {name} contains NaN.")
-        if is_float and np.isinf(value):
+        if isinstance(value, float | np.floating) and np.isinf(value):
             raise ValueError(f"Input {name} contains infinity.")
     if len({isinstance(value, str) for value in y.flat}) > 1:
         kinds = sorted({type(value).__name__ for value in y.flat})
@@ -458,22 +450,16 @@ def _check_columns(X: Any, names: Any, name: str, beside: Data) -> None:
 
 def _warn_of_far_columns(X: Any, name: str, beside: Data) -> None:
     """Warn of columns that lie elsewhere than those of the training rows."""
-    far = _far_columns(X, beside.X)
+    (low, high), (least, most) = _range(beside.X), _range(X)
+    with np.errstate(over="ignore"):
+        away = FAR * (high - low)
+        far = np.flatnonzero((low < high) & ((least > high + away) | (most < low - away)))
     if len(far):
         warnings.warn(
             f"All rows of {name} lie more than {FAR:g} times the range of X away from it, in the"
             f" columns {short(far.tolist())}. {TRANSFORM_INPUT}",
             stacklevel=2,
         )
-
-
-def _far_columns(X: Any, of: Any) -> NDArray[np.intp]:
-    """Return the numbers of the columns that lie far outside of those of other rows."""
-    low, high = _range(of)
-    least, most = _range(X)
-    with np.errstate(over="ignore"):
-        away = FAR * (high - low)
-        return np.flatnonzero((low < high) & ((least > high + away) | (most < low - away)))
 
 
 def _range(X: Any) -> tuple[Array, Array]:

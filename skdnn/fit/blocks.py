@@ -20,6 +20,7 @@ from sklearn.utils import gen_batches
 
 from skdnn.core.activations import Array
 from skdnn.core.network import Network, Parameters, forward
+from skdnn.fit.holdout import draw
 from skdnn.fit.intercepts import intercepts
 from skdnn.fit.judge import Judge, Score
 from skdnn.fit.objective import CHUNK, Cost, Objective
@@ -295,11 +296,3 @@ class ProblemInBlocks(Problem):
             return None
         objective = Objective(Batches(rows), self.network, 0.0, CHUNK, trains=False)
         return intercepts(objective, found.state.final(), found.factor)
-
-
-def draw(n: int, size: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return ascending numbers below n, drawn without an array of n."""
-    drawn = np.empty(0, np.intp)
-    while len(drawn) < size:
-        drawn = np.union1d(drawn, rng.integers(n, size=size - len(drawn)))
-    return drawn

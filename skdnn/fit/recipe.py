@@ -16,7 +16,6 @@ from typing import Any, Self
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from skdnn.core.activations import Array
 from skdnn.core.initializers import FAMILY_OF, initialize
@@ -24,6 +23,7 @@ from skdnn.core.network import Network, Parameters
 from skdnn.core.optimizers import OPTIMIZERS, Optimizer
 from skdnn.core.schedules import ENDS_AT_ZERO, SCHEDULES, Schedule, with_warmup
 from skdnn.door import about
+from skdnn.fit.holdout import how_many, split
 from skdnn.fit.intercepts import intercepts
 from skdnn.fit.judge import Judge, Score
 from skdnn.fit.objective import CHUNK, Criterion, Objective
@@ -361,7 +361,7 @@ class Recipe:
         """
         stops = settings.solver != "lbfgs" and settings.early_stopping
         if parts is None:
-            n_held_out = _n_held_out(settings, n_rows, n_spare) if stops and not given else 0
+            n_held_out = how_many(settings, n_rows, n_spare) if stops and not given else 0
             left = n_rows - n_held_out if n_held_out else n
         else:
             left, n_held_out = parts
@@ -641,49 +641,10 @@ def n_epochs(n: int, batch_size: int | None = None) -> int:
     return 200 if steps == 1 else min(max(ceil(3000 / steps), 16), max(60, ceil(750 / steps)))
 
 
-def split(
-    counted: NDArray[np.intp],
-    spare: NDArray[np.intp],
-    strata: NDArray[np.intp] | None,
-    n: int,
-    seed: int,
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the numbers of the rows to train on, and those of n rows that are held out.
-
-    A class that is not trained on does not judge: a row of it goes back. The first three are
-    as :class:`ProblemInMemory` has them.
-    """
-    stratify = None
-    if strata is not None:
-        n_classes = len(np.unique(strata[spare]))
-        stratify = strata[spare] if min(n, len(spare) - n) >= n_classes else None
-    training, held_out = train_test_split(spare, test_size=n, random_state=seed, stratify=stratify)
-    back = np.setdiff1d(counted, spare)
-    if strata is not None:
-        unseen, first = np.unique(strata[held_out], return_index=True)
-        back = np.append(back, held_out[first[~np.isin(unseen, strata[training])]])
-    training = np.sort(np.append(training, back))
-    return training, held_out[~np.isin(held_out, back)]
-
-
 def _n_networks(settings: Any) -> int:
     """Return how many networks to fit, if there is time for them."""
     least = 1 if settings.time_limit is None else MOST_NETWORKS
     return max(int(settings.n_estimators), least)
-
-
-def _n_held_out(settings: Any, n: int, n_spare: int) -> int:
-    """Return how many of n rows to hold out, of which n_spare may be."""
-    n_held_out = ceil(settings.validation_fraction * n)
-    if n_spare < n:
-        n_held_out = min(n_held_out, n_spare // 2)
-    if n_held_out < 2 or n - n_held_out < 1:
-        raise ValueError(
-            "The validation set is too small: validation_fraction="
-            f"{settings.validation_fraction} of {n} rows makes {n_held_out}, and at least 2"
-            " are needed, and one to train on. Change validation_fraction."
-        )
-    return n_held_out
 
 
 def _rounds(settings: Any, search: Plan, n: int) -> tuple[int, ...]:

@@ -22,10 +22,11 @@ from skdnn.core.activations import Array
 from skdnn.core.losses import Loss
 from skdnn.core.memory import Workspace
 from skdnn.core.network import Network, Parameters, forward
+from skdnn.fit.holdout import split
 from skdnn.fit.intercepts import balanced, moved
 from skdnn.fit.judge import Judge
 from skdnn.fit.objective import CHUNK, Cost, Criterion, Objective
-from skdnn.fit.recipe import Problem, Recipe, split
+from skdnn.fit.recipe import Problem, Recipe
 from skdnn.fit.rows import Batches, Rows, aligned
 from skdnn.fit.threads import one_thread
 from skdnn.fit.training import Found, Plan, State

@@ -5,7 +5,8 @@ import pytest
 
 from skdnn import Checkpoint, DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn.fit import blocks
-from skdnn.fit.blocks import ALL, Blocks, HeldOut, block_rows, draw, pool_rows
+from skdnn.fit.blocks import ALL, Blocks, HeldOut, block_rows, pool_rows
+from skdnn.fit.holdout import draw
 from skdnn.fit.rows import Rows
 from skdnn.inputs import SCALERS
 from tests.cases import UNCONVERGED, Crash, Spy, contents_of, epoch, outputs_of, peak_of, raising
