@@ -40,15 +40,9 @@ LARGE = 1e18  # beyond, it matters whether a number is of single or of double pr
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns hold categories, and the levels of each.
+    """Which columns hold categories, and the levels of each."""
 
-    Attributes
-    ----------
-    levels : list of (list or None)
-        For every column its levels, sorted by value, or None for a column of numbers.
-    """
-
-    levels: list[list[Level] | None]
+    levels: list[list[Level] | None]  # of every column, sorted by value; None for numbers
 
     @property
     def n(self) -> int:

@@ -17,20 +17,11 @@ from skdnn.statistics import Summary
 
 @dataclass(frozen=True)
 class Derivative:
-    """The derivative of A[0] in some rows of X.
-
-    Attributes
-    ----------
-    inputs : Inputs
-    slopes : ndarray of shape (n, n_numbers) or float
-        Of the scaled numbers; NaN where a number is missing.
-    ramps : ndarray of shape (n, n_ramps)
-        Of the ramps.
-    """
+    """The derivative of A[0] in some rows of X."""
 
     inputs: Inputs
-    slopes: Any
-    ramps: Array
+    slopes: Any  # of the scaled numbers, (n, n_numbers) or a float; NaN where one is missing
+    ramps: Array  # of the ramps, (n, n_ramps)
 
     @classmethod
     def at(cls, inputs: Inputs, X: Any) -> Self:

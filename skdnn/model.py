@@ -22,21 +22,11 @@ MEMORY_LIMIT = 64 * 2**20  # bytes of work space for a forward pass
 
 @dataclass(frozen=True)
 class Model:
-    """X -> y: what a fit leaves behind.
+    """X -> y: what a fit leaves behind."""
 
-    Attributes
-    ----------
-    inputs : Inputs
-        X to the networks' coordinates.
-    networks : list of Network
-        The mean of their raw outputs counts. Their weights are the model's own.
-    targets : Targets
-        Raw outputs to y.
-    """
-
-    inputs: Inputs
-    networks: list[Network]
-    targets: Targets
+    inputs: Inputs  # X to the networks' coordinates
+    networks: list[Network]  # the mean of their raw outputs counts; their weights are its own
+    targets: Targets  # raw outputs to y
 
     def outputs(self, X: Any, decode: Decoder = lambda Z: Z) -> NDArray[Any]:
         """Return what `decode` makes of the raw outputs of the rows of X.

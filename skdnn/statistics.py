@@ -24,30 +24,16 @@ BYTES = 1 << 23  # of X to take the statistics of at once, or 1,024 rows
 
 @dataclass(frozen=True)
 class Summary:
-    """What the coordinates are learnt from, of some rows: those of several lots merge.
+    """What the coordinates are learnt from, of some rows: those of several lots merge."""
 
-    Attributes
-    ----------
-    weight : float
-        The rows' total weight.
-    low, high, mean, deviation : ndarray of shape (n_features,)
-        Of every column, over the rows of weight > 0.
-    sample : ndarray of shape (n_sampled, n_features) or None
-        Some of these rows, for what sums do not tell.
-    sample_weight : ndarray of shape (n_sampled,) or None
-        Their weights.
-    present : ndarray of shape (n_features,) or None
-        The weight of the rows where a column is not missing; None for all of it everywhere.
-    """
-
-    weight: float
-    low: Array
+    weight: float  # of all rows
+    low: Array  # this and what follows of every column, over the rows of weight > 0
     high: Array
     mean: Array
     deviation: Array
-    sample: Any = None
+    sample: Any = None  # some of these rows, for what sums do not tell
     sample_weight: Array | None = None
-    present: Array | None = None
+    present: Array | None = None  # the weight where a column is not missing; None for all of it
 
     @classmethod
     def of(

@@ -29,18 +29,10 @@ Weigh = Callable[[NDArray[Any], Array | None], Array | None]
 
 @dataclass(frozen=True)
 class Targets:
-    """What all forms of y have in common.
+    """What all forms of y have in common."""
 
-    Attributes
-    ----------
-    loss : Loss
-        What is minimised; not a part of what is learnt.
-    n_outputs : int
-        n[L].
-    """
-
-    loss: Loss
-    n_outputs: int
+    loss: Loss  # what is minimised; not a part of what is learnt
+    n_outputs: int  # n[L]
     kind: ClassVar[str] = ""
 
     @property
@@ -128,24 +120,16 @@ class Targets:
 
 @dataclass(frozen=True)
 class Numbers(Targets):
-    """One number or several a row, in units of their own.
+    """One number or several a row, in units of their own: y = center + scale * o.
 
-    Attributes
-    ----------
-    center, scale : ndarray of shape (n_outputs,) or None
-        y = center + scale * o, where o is the network's output; None for o itself.
-    constant : ndarray of bool of shape (n_outputs,) or None
-        The targets that have been constant: their raw outputs are 0 in the model.
-    summary : Summary or None
-        What is known of the targets so far.
-
-    Of several quantiles of one target these have its one entry.
+    With o the network's output; None is for o itself. Of several quantiles of one target the
+    arrays, elsewhere of shape (n_outputs,), have its one entry.
     """
 
     center: Any = None
     scale: Any = None
-    constant: Any = None
-    summary: Summary | None = None
+    constant: Any = None  # the targets that have been so: their raw outputs are 0 in the model
+    summary: Summary | None = None  # what is known of the targets so far
     kind: ClassVar[str] = "numbers"
 
     @classmethod
@@ -279,18 +263,10 @@ class Numbers(Targets):
 
 @dataclass(frozen=True)
 class Labelled(Targets):
-    """What the forms of y that name classes have in common.
+    """What the forms of y that name classes have in common."""
 
-    Attributes
-    ----------
-    classes : ndarray
-        The labels in ascending order; for label sets their numbers.
-    smoothing : float
-        The share of 1 that all classes have in each target; not a part of what is learnt.
-    """
-
-    classes: NDArray[Any]
-    smoothing: float = 0.0
+    classes: NDArray[Any]  # in ascending order; for label sets their numbers
+    smoothing: float = 0.0  # the share of 1 that all classes have in each; not what is learnt
     makes: ClassVar[type[Loss]] = BinaryCrossEntropy  # its loss
 
     def check(self, y: NDArray[Any], name: str = "y") -> None:

@@ -51,25 +51,13 @@ def can_be_kept(size: int) -> bool:
 
 @dataclass
 class Blocks:
-    """Rows of weight > 0, by blocks of consecutive ones.
+    """Rows of weight > 0, by blocks of consecutive ones."""
 
-    Attributes
-    ----------
-    counts : int ndarray of shape (n_blocks,)
-        How many of them each block has.
-    weight, w_unit : float
-        Their total weight, and what a weight of 1 is in those that the user gave.
-    load : callable
-        Returns the rows of weight > 0 of the block of a number, in the network's coordinates.
-    keeps : bool
-        Whether to keep what has been loaded.
-    """
-
-    counts: NDArray[np.intp]
-    weight: float
-    w_unit: float
-    load: Callable[[int], Rows]
-    keeps: bool
+    counts: NDArray[np.intp]  # how many of them each block has
+    weight: float  # of all of them
+    w_unit: float  # what a weight of 1 is in those that the user gave
+    load: Callable[[int], Rows]  # returns those of the block of a number, as the network reads them
+    keeps: bool  # whether to keep what has been loaded
 
     def __post_init__(self) -> None:
         self.ends: Any = np.cumsum(self.counts)
@@ -131,17 +119,7 @@ class _Sized:
 
 
 class ObjectiveInBlocks(Objective):
-    """J on rows in blocks, but for those that are held out.
-
-    Parameters
-    ----------
-    blocks : Blocks
-        The rows.
-    held_out : HeldOut
-        Which of them are left out.
-    network, alpha, batch_size, dropout, unit
-        As for :class:`~skdnn.fit.objective.Objective`.
-    """
+    """J on rows in blocks, but for those that are held out."""
 
     def __init__(
         self,
@@ -220,18 +198,10 @@ class ObjectiveInBlocks(Objective):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Rows that are left out.
-
-    Attributes
-    ----------
-    numbers : int ndarray
-        Their ascending numbers among the rows of weight > 0.
-    weight : float
-        Their total weight.
-    """
+    """Rows that are left out: their ascending numbers among those of weight > 0."""
 
     numbers: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
-    weight: float = 0.0
+    weight: float = 0.0  # of all of them
 
 
 ALL = HeldOut()
@@ -241,20 +211,10 @@ ALL = HeldOut()
 class ProblemInBlocks(Problem):
     """What a recipe is applied to where the rows are read block by block.
 
-    Attributes
-    ----------
-    blocks : Blocks
-        All training rows.
-    network, unit, earlier
-        As for :class:`~skdnn.fit.recipe.ProblemInMemory`.
-    take : callable
-        Returns the rows of ascending numbers among those of weight > 0: as they were given,
-        and in the network's coordinates. Those of classes that no other row has are left out,
-        of the numbers too.
-    score : callable
-        Returns how to score rows as they were given, or `given` for None.
-    given : Rows, optional
-        The user's own rows to validate on.
+    `take` returns the rows of ascending numbers among those of weight > 0: as they were given, and
+    in the network's coordinates. Those of classes that no other row has are left out, of the
+    numbers too. `score` returns how to score rows as they were given, or `given` for None. For
+    the rest see :class:`~skdnn.fit.recipe.ProblemInMemory`.
     """
 
     blocks: Blocks

@@ -85,23 +85,13 @@ def add_up(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Net:
-    """A network but for its weights, as shards know it.
-
-    Attributes
-    ----------
-    sizes, activations, loss
-        As for :class:`~skdnn.core.network.Network`.
-    dropout : tuple of float
-        The share dropped of every hidden layer.
-    unit : float or ndarray
-        As for :class:`~skdnn.fit.objective.Criterion`.
-    """
+    """A network but for its weights, as shards know it."""
 
     sizes: tuple[int, ...]
     activations: tuple[str, ...]
     loss: Loss
-    dropout: tuple[float, ...]
-    unit: Any
+    dropout: tuple[float, ...]  # the share dropped of every hidden layer
+    unit: Any  # as for Criterion
 
     def with_theta(self, theta: Array) -> Network:
         """Return the network with weights."""
@@ -115,26 +105,14 @@ class Net:
 
 @dataclass(frozen=True)
 class Shard:
-    """Some of the rows as the network reads them.
+    """Some of the rows as the network reads them."""
 
-    Attributes
-    ----------
-    number : int
-        Which shard it is: with the seed the key of its random numbers.
-    rows : Rows
-        At least one of weight > 0.
-    counted, spare, strata
-        As for :class:`~skdnn.fit.recipe.ProblemInMemory`.
-    net : Net
-        What is trained on them.
-    """
-
-    number: int
-    rows: Rows
-    counted: NDArray[np.intp]
+    number: int  # which shard it is: with the seed the key of its random numbers
+    rows: Rows  # at least one of weight > 0
+    counted: NDArray[np.intp]  # this and the next two as for ProblemInMemory
     spare: NDArray[np.intp]
     strata: NDArray[np.intp] | None
-    net: Net
+    net: Net  # what is trained on them
 
     def __sizeof__(self) -> int:
         rows = self.rows
@@ -310,51 +288,23 @@ def at_factor(shard: Shard, seen: Seen, factor: float, weight: float) -> tuple[f
 
 @dataclass(frozen=True)
 class Numbers:
-    """The rows that are trained on, of all shards.
+    """The rows that are trained on, of all shards."""
 
-    Attributes
-    ----------
-    chosen : list
-        A handle of a :class:`Chosen` for each shard, or None for all of its rows.
-    sizes : list of int
-        The number of them in each shard.
-    weight : float
-        The weight of all.
-    """
-
-    chosen: list[Any]
-    sizes: list[int]
-    weight: float
+    chosen: list[Any]  # a handle of a Chosen for each shard, or None for all of its rows
+    sizes: list[int]  # how many there are in each shard
+    weight: float  # of all of them
 
 
 @dataclass(frozen=True)
 class ProblemInShards(Problem):
-    """What a recipe is applied to where the rows are in shards.
+    """What a recipe is applied to where the rows are in shards."""
 
-    Attributes
-    ----------
-    engine : Engine
-        Where they are.
-    shards : list
-        Their handles; each has a row of weight > 0.
-    given : list
-        Those of the user's own rows to validate on; () for none.
-    net : Net
-        What is trained.
-    network : Network
-        As for :class:`~skdnn.fit.recipe.Problem`.
-    w_unit : float
-        What a weight of 1 of a row is in the user's weights.
-    earlier : State, optional
-        As for :class:`~skdnn.fit.recipe.Problem`.
-    """
-
-    engine: Engine
-    shards: list[Any]
-    given: Sequence[Any]
-    net: Net
+    engine: Engine  # where they are
+    shards: list[Any]  # their handles; each has a row of weight > 0
+    given: Sequence[Any]  # those of the user's own rows to validate on; () for none
+    net: Net  # what is trained
     network: Network
-    w_unit: float
+    w_unit: float  # what a weight of 1 of a row is in the user's weights
     earlier: State | None = None
 
     @cached_property
