@@ -35,11 +35,10 @@ from skdnn.fit.judge import calibrated
 from skdnn.fit.recipe import Recipe, fit_networks
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Run, Stages, Watch
-from skdnn.holdout import Pair, read_split
+from skdnn.holdout import read_split
 from skdnn.model import Model
 from skdnn.parameters import STOCHASTIC, is_share, plain_values, resolve
 from skdnn.scoring import make_score
-from skdnn.shards import Whole
 from skdnn.targets import Targets
 from skdnn.task import Task, TaskInMemory
 
@@ -200,12 +199,18 @@ class BaseDNN(CallbackSupportMixin, Fitted):
             data = learn(source, data.names)
         if model is not None:
             data = replace(data, names=self._feature_names)
-        return self._fit(data, given, pair, model, earlier, source, clock)
+        with np.errstate(all="ignore"):
+            targets = self._targets(data, model, given, earlier)
+            if source is None:
+                task: Task = TaskInMemory.of(self, data, given, targets, model, earlier, pair)
+            else:
+                task = TaskInBlocks(self, source, data, given, targets, model, earlier)
+            return self._follow(task, clock)
 
     @np.errstate(all="ignore")
     def _read(
         self, X: Any, y: Any, sample_weight: Any, model: Model | None, groups: Any = None
-    ) -> tuple[Source | None, Data]:
+    ) -> tuple[Source | None, Any]:
         """Return rows that are checked, or what is known of those that stay on a disk."""
         if not is_large(X):
             X, y, sample_weight = map(loaded, (X, y, sample_weight))
@@ -215,30 +220,6 @@ class BaseDNN(CallbackSupportMixin, Fitted):
         source = source_of(self, X, y, sample_weight, fresh=model is None)
         source = source.with_levels(model)
         return source, learn(source, getattr(X, "names", None))
-
-    @np.errstate(all="ignore")
-    def _fit(
-        self,
-        data: Data,
-        given: Data | None,
-        pair: Pair | None,
-        model: Model | None,
-        earlier: State | None,
-        source: Source | None,
-        clock: Clock,
-    ) -> Self:
-        targets = self._targets(data, model)
-        targets.check(data.y)
-        if given is not None:
-            targets.check(given.y, "y_val")
-        if earlier is not None:
-            targets.check_complete(data.y)
-        if source is not None:
-            assert isinstance(data, Whole)
-            task: Task = TaskInBlocks(self, source, data, given, targets, model, earlier)
-        else:
-            task = TaskInMemory.of(self, data, given, targets, model, earlier, pair)
-        return self._follow(task, clock)
 
     def _follow(self, task: Any, clock: Clock) -> Self:
         """Do with the rows of a task, wherever they are, what the parameters say."""
@@ -302,8 +283,7 @@ class BaseDNN(CallbackSupportMixin, Fitted):
         data = read(self, X, y, sample_weight, fresh=model is None, declared=True)
         if model is not None:
             data = replace(data, names=self._feature_names)
-        targets = self._targets(data, model, classes)
-        targets.check(data.y)
+        targets = self._targets(data, model, classes=classes)
         if model is not None:
             targets = targets.going_on(data)
         task = TaskInMemory.of(self, data, None, targets, model, renews=True)
@@ -327,12 +307,24 @@ class BaseDNN(CallbackSupportMixin, Fitted):
         return self._keep(attributes)
 
     def _targets(
-        self, data: Data, model: Model | None, classes: ArrayLike | None = None
+        self,
+        data: Data,
+        model: Model | None,
+        given: Data | None = None,
+        earlier: State | None = None,
+        classes: ArrayLike | None = None,
     ) -> Targets:
-        """Learn the form of y, or take that of a model under the parameters of now."""
+        """Learn the form of y, or take that of a model under the parameters of now, and check y."""
         if model is None:
-            return self._learn_targets(data, classes)
-        return self._renew_targets(model.targets, data, classes)
+            targets = self._learn_targets(data, classes)
+        else:
+            targets = self._renew_targets(model.targets, data, classes)
+        targets.check(data.y)
+        if given is not None:
+            targets.check(given.y, "y_val")
+        if earlier is not None:
+            targets.check_complete(data.y)
+        return targets
 
     def _settings(self, task: Any, partial: bool = False) -> Settings:
         """Return the parameters for the rows of a task, every "auto" resolved."""

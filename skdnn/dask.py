@@ -334,12 +334,7 @@ class _DaskDNN(BaseDNN, OnCluster):
             if X_val is not None:
                 beside = Reader(local, reader.named, "_val", lot.whole.columns)
                 given = read(beside, X_val, y_val, sample_weight_val)
-            targets = self._targets(lot.whole, model)
-            targets.check(lot.whole.y)
-            if given is not None:
-                targets.check(given.whole.y, "y_val")
-            if earlier is not None:
-                targets.check_complete(lot.whole.y)
+            targets = self._targets(lot.whole, model, given and given.whole, earlier)
             task = TaskInShards(self, engine, lot, given, targets, model, earlier)
             return self._follow(task, clock)
 
