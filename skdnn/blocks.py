@@ -20,7 +20,6 @@ from skdnn._sklearn import _safe_indexing
 from skdnn.columns import Columns, learn_columns
 from skdnn.core.activations import Array
 from skdnn.core.network import Network
-from skdnn.declaration import invalid
 from skdnn.door import FOREIGN, Data, about, power_of_two, read, read_again
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.blocks import (
