@@ -11,8 +11,8 @@ a category of more than 255 levels behind scikit-learn's TargetEncoder.
 ``--only wider narrower`` takes some variants, ``--splits 4`` is the number of splits.
 ``--cost`` prints instead what a default fit does, and how long it takes, by rows;
 ``--peers`` how the defaults do against scikit-learn's MLP behind scalers and its gradient
-boosting, on splits of their own, and against CatBoost's if that is installed; ``--picture FILE``
-draws error against time.
+boosting, on splits of their own, and against CatBoost's if that is installed; the others are
+compared with scikit-learn's boosting too, as docs/error_against_time.py draws it.
 """
 
 # mypy: ignore-errors
@@ -54,6 +54,7 @@ warnings.simplefilter("ignore", ConvergenceWarning)
 
 SEED = "random_state"  # an offset to the split's number
 EPOCHS = "max_iter"  # a multiple of the default's
+BOOSTING = "HistGradientBoosting"
 ENCODING = "encodings"  # constants of that module
 VARIANTS = {
     "another seed": {SEED: 1000},
@@ -199,13 +200,12 @@ def main():
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--picture")
     args = parser.parse_args()
     if args.cost:
         return cost()
     sets = list(suite(args.data))
     if args.peers:
-        return peers(sets, range(args.splits), args.picture)
+        return peers(sets, range(args.splits))
     splits = range(100, 100 + args.splits)
     seen = {}
     measure(*sets[0][1:], 0, partial(changed_estimator, changed={}))  # the first pays for more
@@ -230,10 +230,10 @@ def mean_of(runs):
     return np.add(np.mean(runs, axis=0), (1e-3, 0.0, 0.0))
 
 
-def peers(sets, splits, picture=None):
-    """Print the defaults, one network and five, divided by what else there is; draw all."""
+def peers(sets, splits):
+    """Print the defaults, one network and five, divided by what else there is."""
     made = {"ours": {}, "ours, five networks": {"n_estimators": 5}}
-    others = {"MLP, standardised": mlp, "HistGradientBoosting": boosting}
+    others = {"MLP, standardised": mlp, BOOSTING: boosting}
     if catboost is not None:
         others["CatBoost"] = catboosting
     makers = {name: partial(changed_estimator, changed=c) for name, c in made.items()} | others
@@ -243,40 +243,20 @@ def peers(sets, splits, picture=None):
     results = {name: {task: [] for task in ESTIMATORS} for name in makers}
     for _, X, y in sets:
         for name, make in makers.items():
-            make = behind_encoder(make, X) if name == "HistGradientBoosting" else make
+            make = behind_encoder(make, X) if name == BOOSTING else make
             runs = [measure(X, y, seed, make, stratified=True) for seed in splits]
             results[name][task_of(y)].append(mean_of(runs))
     print(f"| {len(sets)} sets, {len(splits)} splits | {' | '.join(ESTIMATORS)} |")
     print("|---|---|---|---|")
-    for ours in made:
-        for theirs in others:
-            cells = []
-            for task in ESTIMATORS:
-                ratios = np.array(results[ours][task]) / results[theirs][task]
-                ratios[:, 0] = np.clip(ratios[:, 0], 0.1, 10.0)
-                cells.append(f"{cell(list(ratios))} in {geometric_mean(ratios)[2]:.2f} of the time")
-            print(f"| {ours} / {theirs} | {' | '.join(cells)} |")
-    if picture:
-        draw(results, picture)
-
-
-def draw(results, path):
-    """Draw every program's error and time over those of gradient boosting, a panel a task."""
-    import matplotlib.pyplot as plt
-
-    colours = ("#0072B2", "#56B4E9", "#CC79A7", "#009E73", "#D55E00")
-    figure, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
-    for axis, task in zip(axes, ESTIMATORS, strict=True):
-        for (name, found), colour, mark in zip(results.items(), colours, "oDv^s", strict=False):
-            ratios = np.array(found[task]) / results["HistGradientBoosting"][task]
+    pairs = [(ours, theirs) for ours in made for theirs in others]
+    pairs += [(name, BOOSTING) for name in others if name != BOOSTING]
+    for one, other in pairs:
+        cells = []
+        for task in ESTIMATORS:
+            ratios = np.array(results[one][task]) / results[other][task]
             ratios[:, 0] = np.clip(ratios[:, 0], 0.1, 10.0)
-            error, _, seconds = geometric_mean(ratios)
-            axis.plot(seconds, error, mark, color=colour, markersize=9, label=name)
-        axis.set(xscale="log", title=task, xlabel="processor time of a fit / boosting's")
-        axis.grid(alpha=0.3)
-    axes[0].set_ylabel("error / boosting's")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    figure.savefig(path)
+            cells.append(f"{cell(list(ratios))} in {geometric_mean(ratios)[2]:.2f} of the time")
+        print(f"| {one} / {other} | {' | '.join(cells)} |")
 
 
 def cost():
