@@ -1,6 +1,7 @@
 """What a user of scikit-learn's networks relies on, for any kind of data."""
 
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -432,3 +433,21 @@ def test_feature_names_are_kept_and_checked(Estimator, early_stopping):
 
 def test_without_names_there_are_none():
     assert not hasattr(plain("regressor", max_iter=1).fit(X, SCORE), "feature_names_in_")
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_what_one_row_is_answered_stays_when_another_is_asked_about(case):
+    model = case.Estimator(max_iter=3, random_state=0).fit(X, case.y)
+    names = ("predict", "decision_function", "predict_proba", "predict_log_proba")
+    asked = [getattr(model, name) for name in names if hasattr(model, name)]
+    answers = [[ask(X[i : i + 1]) for i in range(20)] for ask in asked]
+    for ask, each in zip(asked, answers, strict=True):
+        np.testing.assert_array_equal(np.concatenate(each), [ask(x[None])[0] for x in X[:20]])
+
+
+def test_threads_ask_about_one_row_at_once():
+    model = DNNClassifier(max_iter=3, random_state=0).fit(X, LABELS)
+    alone = [model.predict_proba(x[None]) for x in X]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda x: model.predict_proba(x[None]), [*X] * 5))
+    np.testing.assert_array_equal(together, alone * 5)
