@@ -109,7 +109,7 @@ def test_a_pickle_carries_the_version_as_text(Estimator, fit):
 def test_a_pickle_of_another_version_warns_and_loads(fit, monkeypatch):
     model = FITS[fit]("multiclass")
     with monkeypatch.context() as patch:
-        patch.setattr("skdnn.estimators.__version__", "99.1")
+        patch.setattr("skdnn.attributes.__version__", "99.1")
         content = pickle.dumps(model)
     with pytest.warns(InconsistentVersionWarning, match=r"DNNClassifier.*99\.1") as caught:
         again = pickle.loads(content)
