@@ -4,7 +4,6 @@ import argparse
 import itertools
 import platform
 import sys
-import time
 from collections import Counter
 
 from tests.hard import fuzz, kills, races, soak, strangers
@@ -39,8 +38,7 @@ def main():
     print(f"Python {platform.python_version()}, {processor()}, seed {given.seed}")
     for name in names:
         share, search = PARTS[name]
-        stop = time.monotonic() + 60.0 * given.minutes * share / shares
-        found, wrong = search(given.seed, lambda stop=stop: time.monotonic() > stop)
+        found, wrong = search(given.seed, soak.Until(60.0 * given.minutes * share / shares))
         counts += found
         faults += wrong
     for what, count in sorted(counts.items()):

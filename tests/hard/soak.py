@@ -3,6 +3,7 @@
 import gc
 import os
 import threading
+import time
 import warnings
 from collections import Counter
 
@@ -13,9 +14,24 @@ from skdnn import DNNClassifier, DNNRegressor
 from tests.hard.estimators import answers, insist
 from tests.hard.tables import Draw, draw_table
 
-ROUND = 200  # predictions from one look at the memory to the next, and a tenth as many fits
+ROUND = 600  # predictions from one look at the memory to the next
+FITS = 100  # of so many calls one is a fit besides
 SETTLED = 6  # rounds until what is kept once is kept
 SPARE = 2 << 20  # bytes that the allocator may hold more, whatever the number of calls
+
+
+class Until:
+    """Whether some seconds are over."""
+
+    def __init__(self, seconds):
+        self.stop = time.monotonic() + seconds
+
+    def __call__(self):
+        return time.monotonic() > self.stop
+
+    def half(self):
+        """Return when half of the time that is left is over."""
+        return Until((self.stop - time.monotonic()) / 2)
 
 
 def resident():
@@ -53,7 +69,7 @@ def soak(ends, collects):
         seen, work = [], [(model.fit(X, y), X, y) for model, X, y in jobs()]
         while not ends() or len(seen) < SETTLED + 3:
             for model, X, y in work:
-                for _ in range(ROUND // len(work) // 10):
+                for _ in range(ROUND // len(work) // FITS):
                     model.fit(X, y)
                 for _ in range(ROUND // len(work)):
                     answers(model, X[:1])
@@ -74,12 +90,12 @@ def search(seed, ends):
         soak(lambda: True, True)
         before, threads = handles(), threading.active_count()
         for collects in (True, False):
-            seen = soak(ends if not collects else _half(ends), collects)
+            seen = soak(ends.half() if collects else ends, collects)
             calls = ROUND * (len(seen) - SETTLED)
             growth = float(np.polyfit(np.arange(len(seen) - SETTLED), seen[SETTLED:], 1)[0])
             told = f"soak: predictions {'with' if collects else 'without'} the collector"
             counts[told] += calls
-            counts[told.replace("predictions", "fits")] += calls // 10
+            counts[told.replace("predictions", "fits")] += calls // FITS
             print(f"{told}: {growth / ROUND:.2f} bytes a call of {calls}")
             if growth * len(seen) > max(SPARE, calls):
                 faults.append(f"{told}: memory grows by {growth / ROUND:.1f} bytes a call")
@@ -89,9 +105,3 @@ def search(seed, ends):
     except AssertionError as error:
         faults.append(f"soak: {error}")
     return counts, faults
-
-
-def _half(ends):
-    """Return what ends at the first look: the second half has the rest of the time."""
-    rounds = iter(range(40))
-    return lambda: ends() or next(rounds, None) is None

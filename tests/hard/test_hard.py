@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import time
 
 import pytest
 
@@ -42,6 +41,5 @@ def test_threads_do_not_disturb_each_other():
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the system tells no memory")
 def test_calls_without_end_leave_memory_and_handles_as_they_were():
-    stop = time.monotonic() + 1.0
-    _, faults = soak.search(0, lambda: time.monotonic() > stop)
+    _, faults = soak.search(0, soak.Until(1.0))
     assert faults == []
