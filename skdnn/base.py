@@ -21,6 +21,7 @@ from skdnn.blocks import (
     TaskInBlocks,
     by_lots,
     comes_in_blocks,
+    in_rows,
     is_large,
     learn,
     loaded,
@@ -269,7 +270,8 @@ class BaseDNN(CallbackSupportMixin, Fitted):
             for rows in source.lots():
                 w = source.weights(rows)
                 if w is None or w.any():
-                    self._partial_fit(taken(X, rows), source.targets(rows), w, classes)
+                    with in_rows(rows):
+                        self._partial_fit(taken(X, rows), source.targets(rows), w, classes)
             return self
         X, y, sample_weight = map(loaded, (X, y, sample_weight))
         check(self)

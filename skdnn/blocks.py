@@ -164,7 +164,7 @@ class Source:
             return replace(self, columns=Columns([None] * n))
         known: list[set[Any] | None] = []
         for rows in self.lots():
-            with _rows(rows):
+            with in_rows(rows):
                 found = learn_columns(taken(self.X, rows), "X", of, self.weights(rows)).levels
             known = known or [None if levels is None else set() for levels in found]
             for all_levels, levels in zip(known, found, strict=True):
@@ -189,7 +189,7 @@ class Source:
         if not is_stored(self.X) and not is_stored(self.y) and not is_stored(self.sample_weight):
             return Data(X, y, w, None, X, columns=self.columns)
         nothing = w is not None and not np.any(np.asarray(w) != 0)
-        with _rows(rows):
+        with in_rows(rows):
             columns, w = self.columns if self.fresh else None, None if nothing else w
             data = read(self.estimator, X, y, w, fresh=self.fresh, columns=columns)
         return replace(data, sample_weight=np.zeros(len(data.y))) if nothing else data
@@ -199,7 +199,7 @@ class Source:
         if not is_stored(self.X):
             return self._of("X", rows)
         X = taken(self.X, rows) if self.columns.categorical else self._of("X", rows)
-        with _rows(rows):
+        with in_rows(rows):
             return read_again(self.estimator, X, self.columns)
 
     def targets(self, rows: slice) -> NDArray[Any]:
@@ -223,7 +223,7 @@ class Source:
 
 
 @contextmanager
-def _rows(rows: slice) -> Iterator[None]:
+def in_rows(rows: slice) -> Iterator[None]:
     """Have an error say in which rows of a file it is."""
     try:
         yield

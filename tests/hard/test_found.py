@@ -7,7 +7,7 @@ import pytest
 from skdnn import DNNRegressor
 from tests.cases import UNCONVERGED
 from tests.hard.strangers import Files
-from tests.hard.tables import Draw
+from tests.hard.tables import Draw, mapped
 
 pytestmark = UNCONVERGED
 
@@ -110,3 +110,10 @@ def test_predictions_that_have_overflown_have_no_score():
 def test_an_error_within_a_schedule_names_learning_rate(schedule):
     with pytest.raises((TypeError, ValueError), match="learning_rate"):
         model(learning_rate=schedule).fit(X, y)
+
+
+def test_an_error_of_partial_fit_says_in_which_rows_of_a_file_it_is():
+    rows = mapped(np.zeros((5000, 500), np.float32))
+    rows[4000, 0] = np.inf
+    with pytest.raises(ValueError, match=r"In the rows from 3055 to 4029: .*infinity"):
+        model().partial_fit(rows, np.arange(5000.0))
