@@ -480,16 +480,27 @@ KINDS: dict[str, type[Targets]] = {
 }
 
 
+FAR = 100  # as a power of 2: of numbers beyond it squares may leave float64 when they are added
+
+
+@np.errstate(all="ignore")
 def score_of(loss: Loss, y: Any, predicted: Array, w: Any) -> float:
     """Return R2 of predictions; of several quantiles the mean of their D2."""
     check_predictions(predicted)
-    if not loss.levels:
-        return float(r2_score(y, predicted, sample_weight=w))
-    each = [
-        d2_pinball_score(y, column, sample_weight=w, alpha=q)
-        for column, q in zip(predicted.T, loss.levels, strict=True)
-    ]
-    return float(np.mean(each))
+    if loss.levels:
+        each = [
+            d2_pinball_score(y, column, sample_weight=w, alpha=q)
+            for column, q in zip(predicted.T, loss.levels, strict=True)
+        ]
+        return float(np.mean(each))
+    score = float(r2_score(y, predicted, sample_weight=w))
+    y = np.asarray(y, np.float64)
+    counted = y if w is None else y[np.asarray(w) > 0]
+    _, exponent = np.frexp(np.abs(counted).max(axis=0))
+    if not np.any(np.abs(exponent) > FAR):
+        return score
+    y, predicted = (np.ldexp(part.astype(np.float64), -exponent) for part in (y, predicted))
+    return float(r2_score(y, predicted, sample_weight=w))
 
 
 def check_predictions(predicted: Array) -> None:

@@ -158,6 +158,7 @@ class _Reference(NamedTuple):
     at_kinks: Any  # an ndarray of bool
 
 
+@np.errstate(all="ignore")
 def gradients(
     estimator: Any, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
 ) -> Gradients:
@@ -210,6 +211,7 @@ def gradients(
     return Gradients(cost, gradient.W[1:], gradient.b[1:])
 
 
+@np.errstate(all="ignore")
 def check_gradients(
     estimator: Any,
     X: ArrayLike,

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from skdnn import DNNRegressor
+from skdnn.verify import gradients
 from tests.cases import UNCONVERGED
 from tests.hard.strangers import Files
 from tests.hard.tables import Draw, mapped
@@ -117,3 +118,16 @@ def test_an_error_of_partial_fit_says_in_which_rows_of_a_file_it_is():
     rows[4000, 0] = np.inf
     with pytest.raises(ValueError, match=r"In the rows from 3055 to 4029: .*infinity"):
         model().partial_fit(rows, np.arange(5000.0))
+
+
+@pytest.mark.parametrize("k", [2.0**-700, 2.0**500], ids=["tiny", "huge"])
+@pytest.mark.parametrize("w", [None, np.arange(N) % 3.0], ids=["all", "weighted"])
+def test_targets_whose_squares_leave_float64_are_scored(k, w):
+    ours, theirs = (model().fit(X, y * unit).score(X, y * unit, w) for unit in (k, 1.0))
+    assert ours == pytest.approx(theirs, rel=1e-6)
+
+
+def test_gradients_of_costs_that_overflow_are_checked_without_a_warning():
+    far = model(loss="poisson", scale_target=False).partial_fit(X, np.exp(y))
+    far.intercepts_[-1][:] = 1e4
+    assert not np.isfinite(gradients(far, X, np.exp(y)).cost)
