@@ -7,7 +7,7 @@ by lot. :class:`TaskInBlocks` is to these rows what :class:`~skdnn.task.Task` is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
@@ -20,7 +20,7 @@ from skdnn._sklearn import _safe_indexing
 from skdnn.columns import Columns, learn_columns
 from skdnn.core.activations import Array
 from skdnn.core.network import Network
-from skdnn.door import FOREIGN, Data, about, power_of_two, read, read_again
+from skdnn.door import FOREIGN, Data, about, located, power_of_two, read, read_again
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.blocks import (
     BLOCKS,
@@ -35,7 +35,7 @@ from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import Rows, total_weight
 from skdnn.fit.shards import add_up
 from skdnn.fit.training import State
-from skdnn.fit.watch import Watched
+from skdnn.fit.watch import WatchedWhole
 from skdnn.inputs import needs_sample
 from skdnn.means import LevelSums, folds_of
 from skdnn.model import Model
@@ -115,29 +115,15 @@ def parts_of(X: Any, y: Any, w: Any) -> Iterator[tuple[Any, Any, Any]]:
 
 @dataclass(frozen=True)
 class Source:
-    """Rows that are read by slices.
+    """Rows that are read by slices."""
 
-    Attributes
-    ----------
-    estimator : estimator
-        Whose fit it is.
-    X, y, sample_weight : array-like
-        In memory and checked, or stored.
-    fresh : bool
-        Whether X may have other columns than the estimator was fitted to.
-    columns : Columns or None
-        Which columns hold categories, once their levels are known.
-    given : object
-        X as the user gave it.
-    """
-
-    estimator: Any
-    X: Any
+    estimator: Any  # whose fit it is
+    X: Any  # this and the next two in memory and checked, or stored
     y: Any
     sample_weight: Any
-    fresh: bool = True
-    columns: Any = None
-    given: Any = None
+    fresh: bool = True  # whether X may have other columns than the estimator was fitted to
+    columns: Any = None  # which hold categories, once their levels are known
+    given: Any = None  # X as the user gave it
 
     @property
     def numeric(self) -> bool:
@@ -222,14 +208,9 @@ class Source:
         return np.asarray(given[rows]) if is_stored(given) else given[rows]
 
 
-@contextmanager
-def in_rows(rows: slice) -> Iterator[None]:
+def in_rows(rows: slice) -> AbstractContextManager[None]:
     """Have an error say in which rows of a file it is."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        error.args = (f"In the rows from {rows.start} to {rows.stop - 1}: {error}",)
-        raise
+    return located(f"the rows from {rows.start} to {rows.stop - 1}")
 
 
 def source_of(estimator: Any, X: Any, y: Any, w: Any, fresh: bool) -> Source:
@@ -306,32 +287,8 @@ def _joined(parts: list[Data]) -> Data:
     return replace(parts[0], given=found["X"], **found)
 
 
-class WatchedWhole(Watched):
-    """Rows as callbacks are given them: all, whichever are trained on."""
-
-    def of(self, numbers: Any) -> dict[str, Any]:
-        """Return all rows."""
-        return super().of(None)
-
-
 class TaskInBlocks(Task):
-    """A fit on rows in blocks.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Whose fit it is.
-    source : Source
-        The rows.
-    whole : Whole
-        What is known of them.
-    given : Data or None
-        The user's own rows to validate on.
-    targets : Targets
-        y to the network's coordinates.
-    model, earlier : Model, State or None
-        What the fit goes on from.
-    """
+    """A fit on rows in blocks, of which `whole` is known; those `given` to validate on are here."""
 
     def __init__(
         self,

@@ -31,14 +31,14 @@ from skdnn.checks import check
 from skdnn.columns import Columns
 from skdnn.core.network import Parameters
 from skdnn.declaration import Names, Settings, estimator, explained, group, invalid, param
-from skdnn.door import check_together
+from skdnn.door import check_together, located
 from skdnn.fit.clock import Clock
 from skdnn.fit.recipe import n_epochs
 from skdnn.fit.rows import aligned
 from skdnn.fit.shards import Here
-from skdnn.fit.watch import Watched
+from skdnn.fit.watch import WatchedWhole
 from skdnn.parameters import COUNT, POSITIVE, is_share
-from skdnn.shards import Reader, TaskInShards, in_partition, read_lot
+from skdnn.shards import Reader, TaskInShards, read_lot
 from skdnn.sums import accuracy_of, hits, r2_of, squares
 
 __all__ = ["DaskDNNBinaryClassifier", "DaskDNNClassifier", "DaskDNNRegressor", "resilient"]
@@ -206,14 +206,6 @@ def together(X: Any, y: Any, w: Any, suffix: str = "") -> list[tuple[Any, Any, A
             )
         beside.append(parts)
     return list(zip(x, *beside, strict=True))
-
-
-class WatchedWhole(Watched):
-    """Collections of dask as callbacks are given them: all rows, whichever are trained on."""
-
-    def of(self, numbers: Any) -> dict[str, Any]:
-        """Return all rows."""
-        return super().of(None)
 
 
 # -------------------------------------------------------------------------------- the estimators
@@ -546,7 +538,7 @@ class _DaskDNNClassifier(_DaskDNN):
     def _sums(model: Any, i: int, X: Any, y: Any, w: Any) -> Any:
         if not X.shape[0]:
             return None
-        with in_partition(i):
+        with located(f"partition {i}"):
             return hits(model, aligned(X), y, w)
 
     @staticmethod
@@ -587,7 +579,7 @@ class DaskDNNRegressor(_DaskDNN, skdnn.DNNRegressor):
     def _sums(model: Any, i: int, X: Any, y: Any, w: Any) -> Any:
         if not X.shape[0]:
             return None
-        with in_partition(i):
+        with located(f"partition {i}"):
             X, y = aligned(X), aligned(np.asarray(y, np.float64))
             w = None if w is None else aligned(np.asarray(w, np.float64))
             return squares(model, X, y, w)

@@ -62,37 +62,18 @@ TRANSFORM_INPUT = (
 
 @dataclass(frozen=True)
 class Data:
-    """Rows that have been checked.
+    """Rows that have been checked."""
 
-    Attributes
-    ----------
-    X : ndarray or CSR matrix of shape (n, n_features)
-        float32 or float64.
-    y : ndarray of shape (n,) or (n, n_outputs)
-        Targets.
-    sample_weight : float64 ndarray of shape (n,) or None
-        Weights, >= 0 and not all 0.
-    names : ndarray of str or None
-        The columns' names.
-    given : object
-        X as the user gave it, if its columns have names or hold categories, else X.
-    columns : Columns
-        Which of them hold categories: X has the numbers of their levels.
-    folds : int ndarray of shape (n,) or None
-        Which of the means of y by level they are trained with, where they are among the rows
-        that these are of.
-    weight_unit : float or None
-        What the weights are divided by, where the rows are some of those that are read; None
-        for what brings the largest to [1/2, 1).
-    """
-
-    X: Any
-    y: NDArray[Any]
-    sample_weight: Array | None
-    names: NDArray[Any] | None
-    given: Any
+    X: Any  # an ndarray or a CSR matrix of shape (n, n_features), float32 or float64
+    y: NDArray[Any]  # of shape (n,) or (n, n_outputs)
+    sample_weight: Array | None  # >= 0 and not all 0, in float64
+    names: NDArray[Any] | None  # of the columns
+    given: Any  # X as the user gave it, if its columns have names or hold categories, else X
+    # What the weights are divided by, where the rows are some of those that are read; None for
+    # what brings the largest to [1/2, 1).
     weight_unit: float | None = None
-    columns: Columns = field(default_factory=lambda: Columns([]))
+    columns: Columns = field(default_factory=lambda: Columns([]))  # which hold categories
+    # Which of the means of y by level they are trained with, if they are among the rows of these.
     folds: NDArray[np.intp] | None = None
 
     @property
@@ -121,15 +102,20 @@ def power_of_two(w: Array) -> float:
 
 
 @contextmanager
+def located(where: str) -> Iterator[None]:
+    """Have an error say in which part of the rows it is."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        error.args = (f"In {where}: {error}",)
+        raise
+
+
+@contextmanager
 def about(name: str, called: str = "") -> Iterator[None]:
     """Have the errors of other libraries name the argument, or parameter, that is unfit.
 
-    Parameters
-    ----------
-    name : str
-        What the user calls it.
-    called : str
-        What they call it, to be replaced.
+    By the name that the user knows it by, in the place of what it is `called` there.
     """
     try:
         yield

@@ -45,41 +45,19 @@ class Inputs:
 
     The columns of A[0] are the scaled numbers, a 0/1 column for each of the `gaps`, the means
     of categories, the ramps, and the levels of categories.
-
-    Attributes
-    ----------
-    dtype : dtype
-        What X is read in: float32 or float64.
-    columns : Columns
-        Which columns of X hold categories, and their levels.
-    center, scale : ndarray of shape (n_numbers,) or None
-        None for 0 and 1. The scale is never 0; it is infinite where a column tells nothing.
-    clips : bool
-        Whether x / sqrt(1 + (x / 3)^2) follows, which keeps the result within (-3, 3).
-    method : str or None
-        The value of `scale_inputs` that it was learnt by.
-    summary : Summary or None
-        What is known of the numbers that it was learnt from, none of which is in it.
-    fill : ndarray of shape (n_numbers,) or None
-        What stands for a missing number; None for 0.
-    gaps : list of int
-        Those of the numeric columns where fit saw missing numbers.
-    ramps : Ramps
-    categories : list of Category
-        One for each categorical column.
     """
 
-    dtype: Any
-    columns: Columns
-    center: Any = None
-    scale: Any = None
-    clips: bool = False
-    method: str | None = None
-    summary: Summary | None = None
-    fill: Array | None = None
-    gaps: list[int] = field(default_factory=list)
+    dtype: Any  # what X is read in: float32 or float64
+    columns: Columns  # which columns of X hold categories, and their levels
+    center: Any = None  # None for 0
+    scale: Any = None  # None for 1; never 0, and infinite where a column tells nothing
+    clips: bool = False  # to within (-3, 3): x / sqrt(1 + (x / 3)^2) follows
+    method: str | None = None  # the value of `scale_inputs` that it was learnt by
+    summary: Summary | None = None  # of the numbers that it was learnt from
+    fill: Array | None = None  # what stands for a missing number; None for 0
+    gaps: list[int] = field(default_factory=list)  # the numeric columns where fit saw some missing
     ramps: Ramps = field(default_factory=lambda: Ramps([]))
-    categories: list[Category] = field(default_factory=list)
+    categories: list[Category] = field(default_factory=list)  # one for each categorical column
 
     # Its widths
 

@@ -22,14 +22,7 @@ def folds_of(w: Array | None, n: int, first: int = 0) -> NDArray[np.intp]:
     """Return the folds of n rows, by their numbers among those of weight > 0.
 
     The multiples of the golden section spread rows at any equal distance over all folds alike.
-
-    Parameters
-    ----------
-    w : ndarray of shape (n,) or None
-        The weights.
-    n : int
-    first : int, default=0
-        How many rows of weight > 0 there are before these.
+    Before these there are `first` rows of weight > 0.
     """
     counted = np.ones(n, bool) if w is None else w > 0
     numbers = first + np.cumsum(counted) - counted
@@ -44,26 +37,13 @@ def numbers_of_levels(x: Array, n_levels: int) -> NDArray[np.intp]:
 
 @dataclass(frozen=True)
 class LevelSums:
-    """Sums over the rows of every level and fold.
+    """Sums over the rows of every level and fold."""
 
-    Attributes
-    ----------
-    center : ndarray of shape (m,)
-        What is taken off the targets first, near their mean.
-    rows : ndarray of shape (FOLDS,)
-        How many rows of weight > 0.
-    weight : ndarray of shape (FOLDS, n_levels + 2)
-    total : ndarray of shape (FOLDS, n_levels + 2, m)
-        Of weights times targets.
-    square : ndarray of shape (FOLDS, m)
-        Of weights times squares of targets.
-    """
-
-    center: Array
-    rows: Array
-    weight: Array
-    total: Array
-    square: Array
+    center: Array  # what is taken off the targets first, near their mean; (m,)
+    rows: Array  # how many of weight > 0, (FOLDS,)
+    weight: Array  # (FOLDS, n_levels + 2)
+    total: Array  # of weights times targets, (FOLDS, n_levels + 2, m)
+    square: Array  # of weights times squares of targets, (FOLDS, m)
 
     @classmethod
     def of(

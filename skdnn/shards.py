@@ -7,8 +7,7 @@ what each partition tells of itself. :class:`TaskInShards` is to these rows what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any, cast
@@ -20,7 +19,7 @@ from scipy.sparse import issparse, vstack
 from skdnn.columns import Columns, is_frame, learn_columns
 from skdnn.core.activations import Array
 from skdnn.core.network import Network
-from skdnn.door import Data, power_of_two, read
+from skdnn.door import Data, located, power_of_two, read
 from skdnn.encodings import category_of, category_of_means, count_levels, is_told_by_means
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.recipe import Recipe
@@ -58,53 +57,25 @@ class Part(Data):
 
 @dataclass(frozen=True)
 class Head:
-    """What has to be known of a partition before it can be a part of a shard.
+    """What has to be known of a partition before it can be a part of a shard."""
 
-    Attributes
-    ----------
-    n : int
-        Its rows.
-    X, y : array or None
-        No rows of its X and y, in their types; None if it is empty.
-    form : str
-        What y is made of, and how much of it is in a row.
-    largest : float
-        Its largest weight; 1 without weights.
-    distinct : ndarray or None
-        The labels in it, or the rows of an indicator matrix; None of numbers.
-    """
-
-    n: int
-    X: Any = None
+    n: int  # its rows
+    X: Any = None  # no rows of its X and y, in their types; None if it is empty
     y: Any = None
-    form: str = ""
-    largest: float = 1.0
-    distinct: Any = None
+    form: str = ""  # what y is made of, and how much of it is in a row
+    largest: float = 1.0  # its largest weight
+    distinct: Any = None  # the labels in it, or rows of an indicator matrix; None of numbers
 
 
 @dataclass(frozen=True)
 class Told:
-    """What is learnt from, of a shard.
+    """What is learnt from, of a shard."""
 
-    Attributes
-    ----------
-    columns : Summary
-        Of X.
-    numbers : Summary or None
-        Of y, where it has numbers.
-    weights : ndarray or None
-        The weights of the labels, where it has labels.
-    gaps : ndarray of bool
-        The columns of numbers where some are missing.
-    levels : list of ndarray
-        The weights of the levels of every column of categories.
-    """
-
-    columns: Summary
-    numbers: Summary | None
-    weights: Array | None
-    gaps: NDArray[np.bool_]
-    levels: list[Array]
+    columns: Summary  # of X
+    numbers: Summary | None  # of y, where it has numbers
+    weights: Array | None  # those of the labels, where it has labels
+    gaps: NDArray[np.bool_]  # the columns of numbers where some are missing
+    levels: list[Array]  # the weights of the levels of every column of categories
 
 
 @dataclass(frozen=True)
@@ -121,59 +92,25 @@ class Whole(Data):
 
 @dataclass(frozen=True)
 class Lot:
-    """Rows in shards that have been read.
+    """Rows in shards that have been read."""
 
-    Attributes
-    ----------
-    parts : list
-        A handle of a :class:`Part` for each shard.
-    whole : Whole
-        What is known of them here.
-    watched : Watched
-        What callbacks are told of them.
-    unit : float
-        What 1 of the parts' weights is in the user's.
-    """
-
-    parts: list[Any]
-    whole: Whole
-    watched: Watched
-    unit: float
+    parts: list[Any]  # a handle of a Part for each shard
+    whole: Whole  # what is known of them here
+    watched: Watched  # what callbacks are told of them
+    unit: float  # what 1 of the parts' weights is in the user's
 
 
 # ---------------------------------------------------------------------------- where the rows are
 
 
-@contextmanager
-def in_partition(i: int) -> Iterator[None]:
-    """Have an error say of which partition it is."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        error.args = (f"In partition {i}: {error}",)
-        raise
-
-
 @dataclass(frozen=True)
 class Reader:
-    """How partitions are read.
+    """How partitions are read."""
 
-    Attributes
-    ----------
-    est : estimator
-        Whose fit it is.
-    named : list or int
-        The names that X has to have, or the number of its columns.
-    suffix : str
-        What is added to the names in messages.
-    columns : Columns or None
-        Which columns hold categories, once all partitions have been asked.
-    """
-
-    est: Any
-    named: list[Any] | int
-    suffix: str = ""
-    columns: Columns | None = None
+    est: Any  # the estimator whose fit it is
+    named: list[Any] | int  # the names that X has to have, or the number of its columns
+    suffix: str = ""  # what is added to the names in messages
+    columns: Columns | None = None  # known once all partitions have been asked
 
     def check(self, X: Any) -> None:
         """Refuse other columns than those of X as a whole."""
@@ -191,7 +128,7 @@ def levels_of(given: tuple[Any, Any, Any], i: int, reader: Reader) -> list[Any] 
     Of a column that is missing in all rows it is an empty list.
     """
     X, _, w = given
-    with in_partition(i):
+    with located(f"partition {i}"):
         reader.check(X)
         if not X.shape[0]:
             return None
@@ -212,7 +149,7 @@ def _holds_objects(X: Any) -> bool:
 def read_part(given: tuple[Any, Any, Any], i: int, reader: Reader) -> Part | None:
     """Check the rows of a partition, X, y and weights; None if there are none."""
     (X, y, w), est, suffix = given, reader.est, reader.suffix
-    with in_partition(i):
+    with located(f"partition {i}"):
         reader.check(X)
         if not X.shape[0] and not len(y):
             return None
@@ -360,18 +297,7 @@ def read_lot(
 ) -> Lot:
     """Check partitions, learn from them what they have to agree on, and cut them in shards.
 
-    Parameters
-    ----------
-    engine : Engine
-        Where they are.
-    reader : Reader
-        How.
-    given : list
-        A handle of the X, y and weights of each partition; they are let go.
-    watched : Watched
-        What callbacks are told of them.
-    n_shards : int or None
-        As the estimators' parameter.
+    `given` has a handle of the X, y and weights of each partition; they are let go.
     """
     est, suffix, n_parts = reader.est, reader.suffix, list(range(len(given)))
     if reader.columns is None:
@@ -505,21 +431,7 @@ def coordinates(whole: Whole, method: str | None, sums: Sequence[LevelSums]) -> 
 
 
 class TaskInShards(Task):
-    """A fit on rows in shards.
-
-    Parameters
-    ----------
-    est : estimator
-        Whose fit it is.
-    engine : Engine
-        Where the shards are.
-    lot, given : Lot
-        The rows to train on, and maybe to validate on.
-    targets : Targets
-        y to the network's coordinates.
-    model, earlier : Model, State or None
-        What the fit goes on from.
-    """
+    """A fit on rows in shards: a lot to train on, and maybe one that is given to validate on."""
 
     def __init__(
         self,
@@ -593,22 +505,7 @@ class TaskInShards(Task):
 
 
 class _Counted:
-    """Shards of a lot whose rows are counted, with what they are to be prepared by.
-
-    Parameters
-    ----------
-    task : TaskInShards
-    lot : Lot
-    name : str
-        What the user calls their X.
-    """
-
-    engine: Engine
-    parts: list[Any]
-    template: Any
-    w_unit: float
-    counts: list[Any]
-    numbers: list[int]
+    """Shards of a lot whose rows are counted, with what they are to be prepared by."""
 
     def __init__(self, task: TaskInShards, lot: Lot, name: str) -> None:
         self.engine, self.parts = task.engine, lot.parts

@@ -60,6 +60,14 @@ class Watched:
         return {"X": take(self.X), "y": take(self.y), "metadata": metadata}
 
 
+class WatchedWhole(Watched):
+    """Rows that are not all here: callbacks are given all, whichever are trained on."""
+
+    def of(self, numbers: Any) -> dict[str, Any]:
+        """Return all rows."""
+        return super().of(None)
+
+
 @dataclass
 class Run:
     """A network under way: what `fit_network` tells of it, and hears."""
