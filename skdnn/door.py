@@ -149,24 +149,11 @@ def read(
     declared: bool = False,
     columns: Columns | None = None,
 ) -> Data:
-    """Check rows, their targets and their weights.
+    """Check rows, their targets and their weights, with a suffix to their names in messages.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Reads y by its `_read_targets`.
-    X, y, sample_weight : object
-        As the user gave them.
-    suffix : str
-        What is added to their names in messages.
-    fresh : bool
-        Whether X may have other columns than the estimator was fitted to.
-    beside : Data, optional
-        Rows whose columns it has to have.
-    declared : bool
-        Whether the levels of a categorical dtype are all that it declares.
-    columns : Columns, optional
-        Which columns hold categories, if that is known: the rows are some of those that are read.
+    If `fresh`, X may have other columns than the estimator was fitted to, but not than the rows
+    `beside` it. If `declared`, the levels of a categorical dtype are all that it declares. Where
+    it is known which `columns` hold categories, the rows are some of those that are read.
     """
     name = f"X{suffix}"
     given = _opened(estimator, X, name, estimator.categorical_features)

@@ -44,22 +44,15 @@ def fingerprint(value: Any) -> str:
 
 
 class _Teller:
-    """Makes digests of values and of what they hold.
-
-    Attributes
-    ----------
-    path : dict
-        Where, from the outermost value on, those are that are being told, by id.
-    known : dict
-        Those that have been told, by id, with their digests: no other gets the id of one.
-    names : set of str
-        All that the code of the function that is being told names: of a module of the
-        user's own that it reads, these count.
-    """
+    """Makes digests of values and of what they hold."""
 
     def __init__(self) -> None:
+        # Where, from the outermost value on, those are that are being told, by id.
         self.path: dict[int, int] = {}
+        # Those that have been told, by id, with their digests: no other gets the id of one.
         self.known: dict[int, tuple[Any, bytes]] = {}
+        # What the code of the function that is being told names: of a module of the user's own
+        # that it reads, these count.
         self.names: set[str] = set()
 
     def __call__(self, value: Any) -> bytes:

@@ -22,11 +22,8 @@ def read_split(estimator: Any, data: Data, groups: ArrayLike | None) -> Pair | N
     They are the last of the pairs that `validation_fraction` makes of the rows: of a
     ``TimeSeriesSplit`` that with the most rows before it. None where that is a share.
 
-    Raises
-    ------
-    ValueError
-        If they are no numbers of rows, or some are of both, or if there are groups and nothing
-        that asks for them.
+    What are no numbers of rows, or some of both, is refused, and so are groups that nothing asks
+    for.
     """
     _refuse_foreign(groups, "groups")
     how = estimator.validation_fraction

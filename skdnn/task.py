@@ -33,37 +33,18 @@ from skdnn.targets import Targets, Weigh
 class Task:
     """One fit: what is known of its rows, wherever they are, and their coordinates.
 
-    Attributes
-    ----------
-    data : Data
-        The training rows, or what is known of them.
-    given : object
-        The user's own rows to validate on, or None.
-    inputs : Inputs
-        X to the network's coordinates.
-    targets : Targets
-        y to the network's coordinates.
-    network : Network
-        Sizes, activations and loss, in the type of X; without weights.
-    earlier : State or None
-        Where an earlier fit ended that this one goes on from.
-    n, n_rows, n_spare : int
-        How many rows are trained on at last, how many of them have a weight > 0, and how many of
-        these may be held out.
-    parts : tuple of int or None
-        How many rows the user has chosen to search on, and to validate on.
-    loses_digits : bool
-        Whether float32 is too coarse to train in.
-    watched : Watched
-        What callbacks are told of the rows.
+    It also has how many rows are trained on at last, `n`, how many of them have a weight > 0,
+    `n_rows`, and how many of these may be held out, `n_spare`; how many the user has chosen to
+    search on and to validate on, `parts`, or None; whether float32 is too coarse to train in,
+    `loses_digits`; and what callbacks are told of the rows, `watched`.
     """
 
-    data: Any
-    given: Any
-    inputs: Inputs
-    targets: Targets
-    network: Any
-    earlier: Any
+    data: Any  # the training rows, or what is known of them
+    given: Any  # the user's own rows to validate on, or None
+    inputs: Inputs  # X to the network's coordinates
+    targets: Targets  # y to the network's coordinates
+    network: Any  # sizes, activations and loss, in the type of X; without weights
+    earlier: Any  # the state where an earlier fit ended that this one goes on from, or None
 
     def problem(self, recipe: Recipe, score: Any = None) -> Any:
         """Return what the recipe is to be applied to; `score` says how to score held-out rows."""
@@ -157,36 +138,19 @@ def sum_over(objective: Any, parts: Iterable[tuple[Array, Array, Array | None]])
 
 @dataclass(frozen=True)
 class TaskInMemory(Task):
-    """A fit whose rows are here, or, of a fit on many, a part of them that is.
-
-    Attributes
-    ----------
-    data, given, inputs, targets, network, earlier
-        As for :class:`Task`.
-    weigh : callable
-        Returns weights of rows, multiplied by those of their classes.
-    pair : tuple of int ndarray or None
-        The numbers of the rows to search on and to hold out, if the user has chosen them.
-    joins : bool
-        Whether the rows to validate on are trained on at last.
-    unit : float or None
-        What weights are divided by, where the rows are some of those that are trained on;
-        None for what brings the largest to [1/2, 1).
-    tables : list of ndarray
-        Of the categories that are told by means, those that rows of each fold are trained with.
-    """
+    """A fit whose rows are here, or, of a fit on many, a part of them that is."""
 
     data: Any
     inputs: Inputs
     targets: Targets
-    weigh: Weigh
+    weigh: Weigh  # returns weights of rows, multiplied by those of their classes
     network: Any
     given: Data | None = None
     earlier: State | None = None
-    pair: Pair | None = None
-    joins: bool = False
-    unit: float | None = None
-    tables: list[Array] = field(default_factory=list)
+    pair: Pair | None = None  # the rows to search on and to hold out, if the user has chosen them
+    joins: bool = False  # whether the rows to validate on are trained on at last
+    unit: float | None = None  # what weights are divided by; None: the largest is in [1/2, 1)
+    tables: list[Array] = field(default_factory=list)  # means by level that each fold trains with
 
     @classmethod
     def of(
@@ -433,15 +397,8 @@ def sums_of(
 ) -> tuple[LevelSums, ...]:
     """Return the sums over rows that the means of y by level are made of.
 
-    Parameters
-    ----------
-    data : Data
-        The rows, with their folds.
-    targets : Targets
-    told : list of (int, int)
-        The columns of X that are told by means, and how many levels each has.
-    center : ndarray of shape (n_outputs,), optional
-        What is taken off y first; the mean of these rows by default.
+    Of the columns of X that are `told` so, each with the number of its levels; `center` is taken
+    off y first, by default its mean over these rows.
     """
     if not told:
         return ()
