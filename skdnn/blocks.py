@@ -302,10 +302,10 @@ class TaskInBlocks(Task):
     ) -> None:
         self.source, self.data, self.given = source, whole, given
         self.targets, self.earlier, self.parts = targets, earlier, None
-        self.loses_digits = False
+        self.loses_digits: bool = False
         self.firsts: Any = None  # how many rows of weight > 0 there are before each block
-        self.watched = WatchedWhole(whole.given, source.y, source.sample_weight)
-        self.weight_unit = None
+        self.watched: WatchedWhole = WatchedWhole(whole.given, source.y, source.sample_weight)
+        self.weight_unit: float | None = None
         if source.sample_weight is not None:
             each = (cast(Array, source.weights(lot)) for lot in source.lots())
             largest = max(float(np.max(w)) for w in each)
@@ -319,7 +319,7 @@ class TaskInBlocks(Task):
             model,
             lambda: coordinates(whole, estimator.scale_inputs, sums),
         )
-        self.task = TaskInMemory(whole, self.inputs, targets, weigh, self.network)
+        self.task: TaskInMemory = TaskInMemory(whole, self.inputs, targets, weigh, self.network)
         self.task = replace(self.task, unit=self._unit(), tables=self.inputs.tables(sums))
         self._count()
         self.n, self.n_rows = len(source), int(self.counts.sum())

@@ -163,7 +163,10 @@ class Saver:
     def __init__(
         self, path: str, every: int, identity: dict[str, Any], seed: int, n_parameters: int
     ) -> None:
-        self.file, self.every, self.identity, self.seed = _File(path), every, identity, seed
+        self.file: _File = _File(path)
+        self.every: int = every
+        self.identity: dict[str, Any] = identity
+        self.seed: int = seed
         self.saved: list[list[dict[str, Any]]] = []
         self._is_complete = False
         kept = self.file.read()

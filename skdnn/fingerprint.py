@@ -215,7 +215,17 @@ def _is_library(module: str) -> bool:
 READS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 STANDARD = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
 PACKAGES = {"site-packages", "dist-packages"}
-ATOMS = {type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes}
+ATOMS: set[type] = {
+    type(None),
+    type(...),
+    type(NotImplemented),
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+}
 # Where a class stands, what is said of it, and what Python derives.
 SAYS_NOTHING = {
     *("__module__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "_abc_impl"),

@@ -36,7 +36,7 @@ BLOCK = 1 << 19  # bytes of X to bring to other coordinates at once, which stay 
 COARSE = 1e3  # deviations, of which float32 has a ten-thousandth left
 FARTHEST = 1e18  # whose square is finite in float32
 FAR = 1e9  # where x / sqrt(1 + (x / 3)^2) is 3 to every digit
-NORMAL = ndtri((np.arange(16)[:, None] + 0.5) / 16)  # quantiles of a normal column
+NORMAL: Any = ndtri((np.arange(16)[:, None] + 0.5) / 16)  # quantiles of a normal column
 
 
 @dataclass(frozen=True)

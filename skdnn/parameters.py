@@ -54,7 +54,7 @@ COUNT: Any = Interval(Integral, 1, None, closed="left")
 NOT_NEGATIVE: Any = Interval(Real, 0, None, closed="left")
 POSITIVE: Any = Interval(Real, 0, None, closed="neither")
 SHARE: Any = Interval(Real, 0, 1, closed="left")
-AUTO = Names({"auto"})
+AUTO: Any = Names({"auto"})
 
 
 @group

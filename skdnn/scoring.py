@@ -33,7 +33,7 @@ from skdnn.targets import Classes, Targets
 from skdnn.task import Task
 
 # Metrics that have to be told of the classes that are not in y.
-NEED_ALL_CLASSES = (
+NEED_ALL_CLASSES: Any = (
     *(brier_score_loss, d2_brier_score, d2_log_loss_score, log_loss),
     *(roc_auc_score, top_k_accuracy_score),
 )

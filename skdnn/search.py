@@ -10,7 +10,7 @@ from skdnn.parameters import STOCHASTIC, Common, Layers
 
 __all__ = ["search_space"]
 
-SIZES = [(48, 48), (96, 96), (192, 192), (192,), (96, 96, 96)]
+SIZES: list[Any] = [(48, 48), (96, 96), (192, 192), (192,), (96, 96, 96)]
 SPACE: dict[str, Any] = {
     "learning_rate_init": loguniform(0.01, 0.2),
     "hidden_layer_sizes": SIZES,

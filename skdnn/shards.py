@@ -445,18 +445,18 @@ class TaskInShards(Task):
     ) -> None:
         data = self.data = lot.whole
         self.engine, self.given, self.targets, self.earlier = engine, given, targets, earlier
-        self.watched = lot.watched
+        self.watched: Watched = lot.watched
         told = told_by_means(data, targets.n_outputs) if model is None else model.inputs.told
         sums = self._sums(lot.parts, told) if told else ()
         self.inputs, self.network, self.weigh = begun(
             est, data, targets, model, lambda: coordinates(data, est.scale_inputs, sums)
         )
-        self.tables = self.inputs.tables(sums)
-        self.training = _Counted(self, lot, "X")
-        self.validation = None if given is None else _Counted(self, given, "X_val")
+        self.tables: list[Array] = self.inputs.tables(sums)
+        self.training: _Counted = _Counted(self, lot, "X")
+        self.validation: _Counted | None = None if given is None else _Counted(self, given, "X_val")
         self.n, self.n_rows, self.n_spare = self.training.counts
-        self.parts = None  # rows that the user has chosen to hold out
-        self.loses_digits = self.inputs.loses_digits(data.X)
+        self.parts: None = None  # rows that the user has chosen to hold out
+        self.loses_digits: bool = self.inputs.loses_digits(data.X)
         self.problem_: ProblemInShards | None = None
 
     def _sums(self, parts: list[Any], told: list[tuple[int, int]]) -> tuple[LevelSums, ...]:

@@ -448,9 +448,10 @@ class JudgeOfShards(Judge):
 
     def __init__(self, engine: Engine, shards: list[Any], net: Net, calibrates: bool) -> None:
         self.engine, self.shards, self.net = engine, shards, net
-        self.score, self.calibrates = None, calibrates
+        self.score: None = None
+        self.calibrates: bool = calibrates
         counts = engine.gather(engine.map(count, shards))
-        self.weight = sum(weight for *_, weight in counts)
+        self.weight: float = sum(weight for *_, weight in counts)
         self.seen: list[Any] = []
 
     def _look(self, parameters: Parameters) -> Cost:
