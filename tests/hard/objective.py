@@ -5,6 +5,7 @@ from scipy.special import expit, softmax
 
 from skdnn.door import power_of_two
 from skdnn.fit.rows import Rows
+from skdnn.means import LevelSums, folds_of
 from tests.paper import ACTIVATIONS, forward
 
 
@@ -31,7 +32,11 @@ def outputs_and_targets(model, X, y, w):
     inputs, targets = model._model.inputs, model._model.targets
     Y, table = targets.encode(np.asarray(y), np.float64)
     Y = Y if table is None else table[Y]
-    crossed = inputs.crossed(data, w, Y)
+    crossed = None
+    if inputs.told:
+        folds, center = folds_of(w, len(Y)), np.average(Y, axis=0, weights=w)
+        sums = [LevelSums.of(data[:, j], n, w, Y, center, folds) for j, n in inputs.told]
+        crossed = inputs.crossed(data, folds, inputs.tables(sums))
     compact, _ = inputs.matrix(data, np.float64, crossed)
     rows = Rows(compact, Y, None, None, expansion=inputs.expansion)
     A = rows.inputs(inputs.width).T
