@@ -337,7 +337,9 @@ def main():
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", choices=("spawn", "forkserver"), default="spawn")
     args = parser.parse_args()
+    dask.config.set({"distributed.worker.multiprocessing-method": args.start})
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; Python"
         f" {platform.python_version()}, NumPy {np.__version__}, dask {dask.__version__},"
