@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.optimize
+from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 
 from skdnn.core.activations import Array
@@ -36,7 +38,7 @@ class Judge:
     Parameters
     ----------
     rows : Rows
-        The held-out rows.
+        The held-out rows, or, with `numbers`, all: they are taken by number, part by part.
     network : Network
         Gives all but the weights.
     unit : float or ndarray of shape (m,)
@@ -47,10 +49,12 @@ class Judge:
         Whether the default score is taken at the best factor of the raw outputs.
     weight : float, optional
         That of all held-out rows, if these are a part of them; their own by default.
+    numbers : int ndarray, optional
+        Which of the rows are held out; all by default.
     """
 
     weight: float
-    rows: Rows
+    batches: Batches
     loss: Any
     score: Score | None
     calibrates: bool
@@ -66,13 +70,18 @@ class Judge:
         score: Score | None = None,
         calibrates: bool = False,
         weight: float | None = None,
+        numbers: NDArray[np.intp] | None = None,
     ) -> None:
-        self.weight = rows.weight if weight is None else weight
-        self.rows, self.loss, self.score, self.calibrates = rows, network.loss, score, calibrates
-        self.objective = Objective(Batches(rows), network, 0.0, CHUNK, unit=unit, trains=False)
+        if numbers is not None and issparse(rows.X):  # whose rows there is no room to gather in
+            rows, numbers = rows.only(numbers), None
+        self.batches, self.loss = Batches(rows, numbers), network.loss
+        self.weight = self.batches.weight if weight is None else weight
+        self.score, self.calibrates = score, calibrates
+        self.objective = Objective(self.batches, network, 0.0, CHUNK, unit=unit, trains=False)
         m, dtype = network.parameters.sizes[-1], network.parameters.theta.dtype
-        self.Z = np.empty((m, len(rows)), dtype)
-        self.work = np.empty((4, m, min(len(rows), CHUNK)), dtype)
+        n = len(self.batches)
+        self.Z = np.empty((m, n), dtype)
+        self.work = np.empty((4, m, min(n, CHUNK)), dtype)
 
     def __call__(self, parameters: Parameters) -> Verdict:
         """Return the mean loss of the rows, and their score: nan if that is not finite."""
@@ -127,13 +136,12 @@ class Judge:
 
     def _scaled(self, factor: float) -> Iterator[tuple[Array, Array, Array | None, Array]]:
         """Yield, part by part, Z, Y, w and (f Z, A, two to work with)."""
-        for part in gen_batches(len(self.rows), CHUNK):
+        for part in gen_batches(len(self.batches), CHUNK):
             Z = self.Z[:, part]
             memory = self.work[:, :, : Z.shape[1]]
             np.multiply(Z, factor, out=memory[0])
             self.loss.output(memory[0], memory[1], memory[2:])
-            w = None if self.rows.w is None else self.rows.w[part].T
-            yield Z, self.rows.targets(part), w, memory
+            yield Z, *self.batches.targets(part), memory
 
 
 def calibrated(parameters: Parameters, factor: float, intercepts: Array | None) -> Parameters:

@@ -124,12 +124,13 @@ class ProblemInMemory(Problem):
             training, held_out = split(
                 self.counted, self.spare, self.strata, recipe.n_held_out, seed
             )
-        rows = self.given if held_out is None else self.rows.only(held_out)
+        rows = self.given if held_out is None else self.rows
         if rows is None:
             return training, None
         score = self.score(held_out) if recipe.early_stopping else None
         calibrates = recipe.calibrate and score is None
-        return training, Judge(rows, self.network, self.unit, score, calibrates)
+        judge = Judge(rows, self.network, self.unit, score, calibrates, numbers=held_out)
+        return training, judge
 
     def objective(self, numbers: Any, settings: Any, plan: Plan) -> Objective:
         """Return J on the rows of given numbers, None for all."""

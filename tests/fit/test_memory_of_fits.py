@@ -83,7 +83,7 @@ def test_scaled_rows_are_copied_once_and_in_the_type_of_training():
 
 
 @pytest.mark.parametrize("refit", [False, True])
-def test_rows_that_are_held_out_are_the_only_ones_copied_again(refit):
+def test_rows_that_are_held_out_are_not_copied_again(refit):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20 * CHUNK, 100))
     y = X[:, 0].copy()
@@ -91,7 +91,7 @@ def test_rows_that_are_held_out_are_the_only_ones_copied_again(refit):
     params |= {"scale_inputs": "clipped", "precision": "single", "scoring": "loss"}
     model = DNNRegressor.plain(hidden_layer_sizes=(20,), **params)
     peak = peak_of(lambda: model.fit(X, y) and None)
-    assert peak <= 0.5 * 1.1 * X.nbytes + 4 * X[:CHUNK].nbytes
+    assert peak <= 0.5 * X.nbytes + 4 * X[:CHUNK].nbytes
 
 
 def test_without_shuffling_X_is_not_copied():
@@ -107,10 +107,10 @@ def test_without_shuffling_X_is_not_copied():
 @pytest.mark.parametrize(
     "scaling, dtype, share",
     [
-        ("clipped", np.float64, 1.1),
-        ("clipped", np.float32, 2.1),
-        ("piecewise", np.float64, 1.3),  # a number and its place among the knots, in float32,
-        ("piecewise", np.float32, 2.5),  # and those of the fifth that is held out
+        ("clipped", np.float64, 0.6),
+        ("clipped", np.float32, 1.1),
+        ("piecewise", np.float64, 1.1),  # a number and its place among the knots, in float32
+        ("piecewise", np.float32, 2.1),
     ],
 )
 @pytest.mark.parametrize("n, n_features", [(20_000, 100), (300, 6_000), (200, 10)])
