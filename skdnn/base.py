@@ -297,6 +297,8 @@ class BaseDNN(CallbackSupportMixin, Fitted):
         try:
             recipe.equip(state, problem.network.parameters.theta.dtype)
             state.begin()
+            if model is not None and self.recipe_.refitted[0]:
+                state.curves = state.curves.without_search()  # which was of other epochs
             if model is not None:
                 for parameters in state.vectors():
                     model.carry(task.inputs, task.targets, parameters)

@@ -1,7 +1,7 @@
 """The three estimators on dask arrays and dataframes, larger than one machine's memory.
 
 ``from skdnn.dask import DaskDNNRegressor``; the extra ``skdnn[dask]`` has what it needs. The
-fit is that of :mod:`skdnn`: parameters, optimiser and the decision when to stop are in the
+fit is that of ``skdnn``: parameters, optimiser and the decision when to stop are in the
 process that calls `fit`. The rows are in shards, which a `dask.distributed` cluster holds as
 futures with their lineage, so that what dies with a worker is made anew; without a client they
 are in this process.
@@ -116,7 +116,7 @@ class resilient:
         return getattr(self._client, name)
 
     def scatter(self, data: Any, asynchronous: bool = False, **options: Any) -> Any:
-        """Return futures of data as :meth:`distributed.Client.scatter` does.
+        """Return futures of data as ``distributed.Client.scatter`` does.
 
         Parameters
         ----------

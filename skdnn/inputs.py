@@ -272,7 +272,7 @@ class Inputs:
         It is by their moments; quartiles are the means of those of the lots.
         """
         if self.summary is None:
-            return self
+            return self._awake(X, w)
         X = X if issparse(X) else self.numbers(X)[0]
         more = Summary.of(X, w, unit=unit)
         summary = Summary.merged([self.summary, more])
@@ -286,6 +286,17 @@ class Inputs:
             self.scale + share * (scale - self.scale),
             summary,
         )
+
+    def _awake(self, X: Any, w: Array | None) -> Self:
+        """Return unscaled coordinates, those columns on that further rows are the first to have.
+
+        They have been 0 so far, so that what is predicted of earlier rows stays.
+        """
+        if self.scale is None or issparse(X):
+            return self
+        x = X[:, self.numeric]
+        absent = np.isnan(x if w is None else x[w > 0]).all(axis=0)
+        return replace(self, scale=np.where(absent, self.scale, 1.0).astype(self.dtype))
 
     def learnt(self, summary: Summary) -> Self:
         """Return the change of coordinates of numbers that a summary tells of.

@@ -59,6 +59,10 @@ class Curves:
     learning_rate: list[float] = field(default_factory=list)
     divisor: list[float] = field(default_factory=list)  # of the adaptive rate
 
+    def without_search(self) -> Curves:
+        """Return the curves but for those of epochs that were validated."""
+        return replace(self, **{name: [] for name in OF_SEARCH})
+
 
 OF_SEARCH = ("validated", "search_loss", "validation_loss", "validation_score")
 

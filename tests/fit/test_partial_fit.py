@@ -314,3 +314,33 @@ def test_best_loss_is_the_least_of_the_whole_curve():
         model.partial_fit(X, SCORE)
         assert model.best_loss_ == min(model.loss_curve_)
     assert model.best_loss_ < model.loss_curve_[-1]
+
+
+def test_after_a_refit_no_curve_is_left_of_the_search():
+    X, y = many("regressor")
+    model = default("regressor", max_iter=3).fit(X, y)
+    assert model.recipe_.refitted[0] and model.validation_loss_curve_
+    before = len(model.loss_curve_)
+    model.partial_fit(X, y)
+    assert model.validation_loss_curve_ is None and len(model.loss_curve_) == before + 1
+
+
+def test_after_a_refit_a_call_that_fails_leaves_the_curve_of_the_search():
+    X, y = many("regressor")
+    model = default("regressor", max_iter=3).fit(X, y)
+    kept = list(model.validation_loss_curve_)
+    model.set_params(learning_rate_init=1e300)
+    with pytest.raises(ValueError, match="infinite or NaN"), np.errstate(all="ignore"):
+        model.partial_fit(X, y)
+    assert model.validation_loss_curve_ == kept
+
+
+def test_an_unscaled_column_that_comes_later_is_read_from_then_on():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    late = np.column_stack([X[:, 0], np.full(200, np.nan)])
+    model = DNNRegressor(scale_inputs=None, random_state=0).partial_fit(late, X[:, 0])
+    assert np.array_equal(model.predict(X), model.predict(late))
+    for _ in range(60):
+        model.partial_fit(X, X[:, 0] - X[:, 1])
+    assert model.score(X, X[:, 0] - X[:, 1]) > 0.9
