@@ -23,7 +23,7 @@ from skdnn.core.network import Network, Parameters
 from skdnn.core.optimizers import OPTIMIZERS, Optimizer
 from skdnn.core.schedules import ENDS_AT_ZERO, SCHEDULES, Schedule, with_warmup
 from skdnn.door import about
-from skdnn.fit.holdout import how_many, split
+from skdnn.fit.holdout import draw, how_many, split
 from skdnn.fit.intercepts import intercepts
 from skdnn.fit.judge import Judge, Score
 from skdnn.fit.objective import CHUNK, Criterion, Objective
@@ -40,6 +40,7 @@ MARGIN = 50  # steps that n_iter_no_change="auto" grants beyond its share
 LONGER, FALLING = 1.75, 0.05
 # A search and, if it is given less time than it would take, the refit after it share this out.
 FOR_SEARCH = 0.4
+MOST_OUTPUTS = 1 << 24  # of all rows, to find intercepts by
 MOST_NETWORKS = 25  # more of them hardly lower the error of their mean
 # Many held-out rows tell a smaller fall from chance, if the loss never rose: RMSE 9.69 of 120,000
 # rows with 64 of noise variance became 9.48. It is FALLING for as many as 4,000 rows hold out.
@@ -138,8 +139,17 @@ class ProblemInMemory(Problem):
         return Objective(batches, self.network, settings.alpha, m, dropout, self.unit)
 
     def intercepts(self, found: Found) -> Array:
-        """Return those that give the classes their shares among the rows trained on."""
-        rows = Objective(Batches(self.rows, found.numbers), self.network, 0.0, CHUNK, trains=False)
+        """Return those that give the classes their shares among the rows trained on.
+
+        Among some of them, drawn at random, if they have many outputs.
+        """
+        numbers: Any = found.numbers
+        n = len(self.rows if numbers is None else numbers)
+        most = max(MOST_OUTPUTS // self.network.parameters.sizes[-1], CHUNK)
+        if n > most:  # of so many classes that all their outputs at once were the peak of a fit
+            drawn = draw(n, most, np.random.default_rng(found.state.seed))
+            numbers = drawn if numbers is None else numbers[drawn]
+        rows = Objective(Batches(self.rows, numbers), self.network, 0.0, CHUNK, trains=False)
         return intercepts(rows, found.state.final(), found.factor)
 
 

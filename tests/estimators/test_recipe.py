@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import skdnn.fit.recipe
 from skdnn import DNNClassifier, DNNRegressor
 from skdnn.fit.recipe import batch_rows, n_epochs
 from tests.cases import CASES, UNCONVERGED, Crash, X, classes_of, default, epoch, many, plain
@@ -195,3 +196,18 @@ def test_there_is_no_recipe_before_a_fit():
     with pytest.raises(Crash):
         failing.fit(X, CASES["regressor"].y)
     assert not hasattr(failing, "recipe_")
+
+
+def test_intercepts_of_many_outputs_are_found_by_some_rows(monkeypatch):
+    def mean_shares(most):
+        monkeypatch.setattr(skdnn.fit.recipe, "MOST_OUTPUTS", most)
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(4000, 2))
+        y = np.digitize(x[:, 0] + rng.normal(size=4000), [-2.5, 1.0, 2.0])
+        model = DNNClassifier(hidden_layer_sizes=(8,), max_iter=5, random_state=0).fit(x, y)
+        return model.recipe_.intercepts[0], model.predict_proba(x).mean(axis=0), np.bincount(y)
+
+    (by_all, all_shares, counts), (by_some, some_shares, _) = map(mean_shares, (1 << 24, 1))
+    assert by_some != by_all
+    assert all_shares == pytest.approx(counts / 4000, abs=2e-3)
+    assert some_shares == pytest.approx(counts / 4000, abs=2e-2)
