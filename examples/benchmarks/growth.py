@@ -6,8 +6,8 @@ processor time is told, and the largest resident memory above that of the proces
 From a million rows on X is a memory map in float32, of which boosting makes a copy.
 
 Run ``python examples/benchmarks/growth.py``; ``--only rows classes`` takes some of the five,
-``--limit 60`` leaves out what would take longer than so many seconds by the point before it,
-``--picture growth.svg`` draws the table with Matplotlib.
+``--limit 60`` leaves out what would take longer than so many seconds by the point before it.
+docs/growth_drawn.py draws what it prints.
 """
 
 # mypy: ignore-errors
@@ -117,7 +117,7 @@ def measured(program, what, size):
 
 
 def grown(what, limit):
-    """Return (seconds, MiB) for every size and program, and print them."""
+    """Print seconds and MiB for every size and program."""
     print(f"\n| {what} | " + " | ".join(f"{name}, s | MiB" for name in PROGRAMS) + " |")
     print("|---" * (1 + 2 * len(PROGRAMS)) + "|")
     found = {name: {} for name in PROGRAMS}
@@ -140,34 +140,6 @@ def grown(what, limit):
             (a, first), (b, last) = of[-2:]
             slope = log10(last / first) / log10(b / a)
             print(f"{name}: from {a:,} to {b:,} time grows by the power {slope:.2f}")
-    return found
-
-
-def drawn(results, path):
-    """Draw time above and memory below, a column for each of what grows."""
-    import matplotlib.pyplot as plt
-
-    colours = dict(zip(PROGRAMS, ("#0072B2", "#D55E00", "#009E73"), strict=True))
-    marks = dict(zip(PROGRAMS, "os^", strict=True))
-    figure, axes = plt.subplots(
-        2, len(results), figsize=(3 * len(results), 5.6), squeeze=False, layout="constrained"
-    )
-    for (above, below), (what, found) in zip(axes.T, results.items(), strict=True):
-        for name, points in found.items():
-            sizes = [size for size, at in points.items() if at is not None]
-            if not sizes:
-                continue
-            told = np.array([points[size] for size in sizes])
-            for axis, column in ((above, 0), (below, 1)):
-                values = np.maximum(told[:, column], (1e-3, 0.1)[column])
-                axis.loglog(sizes, values, marks[name] + "-", color=colours[name], label=name)
-        below.set_xlabel(what)
-        for axis in (above, below):
-            axis.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("processor time, s")
-    axes[1, 0].set_ylabel("memory above the data, MiB")
-    axes[0, 0].legend()
-    figure.savefig(path)
 
 
 def main():
@@ -177,15 +149,13 @@ def main():
     )
     parser.add_argument("--only", nargs="*", default=list(GROWTHS), choices=GROWTHS)
     parser.add_argument("--limit", type=float, default=120)
-    parser.add_argument("--picture")
     args = parser.parse_args()
     print(
         f"{platform.processor() or platform.machine()}; Python {platform.python_version()},"
         f" NumPy {np.__version__}, scikit-learn {sklearn.__version__}"
     )
-    results = {what: grown(what, args.limit) for what in args.only}
-    if args.picture:
-        drawn(results, args.picture)
+    for what in args.only:
+        grown(what, args.limit)
 
 
 if __name__ == "__main__":
