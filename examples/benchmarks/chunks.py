@@ -83,6 +83,7 @@ def main():
     estimators: dict[str, Any] = {
         "DNNRegressor().fit": DNNRegressor(random_state=0),
         "DNNRegressor().partial_fit": DNNRegressor(random_state=0),
+        "batch_size=448, partial_fit": DNNRegressor(batch_size=448, random_state=0),
         "clipped, fit": clipped(),
         "clipped, partial_fit": clipped(),
         "standard, fit": standard(),
