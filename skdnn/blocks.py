@@ -32,14 +32,16 @@ from skdnn.fit.blocks import (
     pool_rows,
 )
 from skdnn.fit.recipe import Recipe
-from skdnn.fit.rows import Rows, total_weight
-from skdnn.fit.shards import add_up
+from skdnn.fit.rows import Rows, add_up, total_weight
 from skdnn.fit.training import State
 from skdnn.fit.watch import WatchedWhole
 from skdnn.inputs import needs_sample
 from skdnn.means import LevelSums, folds_of
 from skdnn.model import Model
-from skdnn.shards import (
+from skdnn.statistics import Summary
+from skdnn.targets import Targets
+from skdnn.task import Task, TaskInMemory, absentees, begun, check_penalty, sum_over, sums_of
+from skdnn.whole import (
     Whole,
     all_columns,
     coordinates,
@@ -50,9 +52,6 @@ from skdnn.shards import (
     places,
     told_by_means,
 )
-from skdnn.statistics import Summary
-from skdnn.targets import Targets
-from skdnn.task import Task, TaskInMemory, absentees, begun, check_penalty, sum_over, sums_of
 
 LOTS = 4  # of which a pool has so many rows: what is read at once where all rows are read
 ELSEWHERE = {"numpy", "scipy", "pandas", "polars", "pyarrow", *FOREIGN}  # not on a disk

@@ -7,20 +7,19 @@ what each partition tells of itself. :class:`TaskInShards` is to these rows what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse, vstack
+from scipy.sparse import vstack
 
 from skdnn.columns import Columns, is_frame, learn_columns
 from skdnn.core.activations import Array
 from skdnn.core.network import Network
 from skdnn.door import Data, located, power_of_two, read
-from skdnn.encodings import category_of, category_of_means, count_levels, is_told_by_means
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import aligned
@@ -36,12 +35,24 @@ from skdnn.fit.shards import (
 )
 from skdnn.fit.training import State
 from skdnn.fit.watch import Watched
-from skdnn.inputs import Inputs, needs_sample
+from skdnn.inputs import needs_sample
 from skdnn.means import LevelSums, folds_of
 from skdnn.model import Model
 from skdnn.statistics import Summary
 from skdnn.targets import Targets, Weigh
 from skdnn.task import Task, TaskInMemory, begun, check_penalty, sums_of
+from skdnn.whole import (
+    Told,
+    Whole,
+    all_columns,
+    coordinates,
+    distinct_of,
+    mean_of,
+    n_weighed,
+    of_columns,
+    places,
+    told_by_means,
+)
 
 # Bytes of the rows that quartiles are found from, where there are more: they are brought here.
 SAMPLED = 1 << 24
@@ -65,29 +76,6 @@ class Head:
     form: str = ""  # what y is made of, and how much of it is in a row
     largest: float = 1.0  # its largest weight
     distinct: Any = None  # the labels in it, or rows of an indicator matrix; None of numbers
-
-
-@dataclass(frozen=True)
-class Told:
-    """What is learnt from, of a shard."""
-
-    columns: Summary  # of X
-    numbers: Summary | None  # of y, where it has numbers
-    weights: Array | None  # those of the labels, where it has labels
-    gaps: NDArray[np.bool_]  # the columns of numbers where some are missing
-    levels: list[Array]  # the weights of the levels of every column of categories
-
-
-@dataclass(frozen=True)
-class Whole(Data):
-    """What is known here of all rows.
-
-    X has none of them, but their type and width; y is the distinct labels, of these weights, or
-    the smallest and the largest numbers.
-    """
-
-    told: Any = None  # what X says of all rows
-    numbers: Any = None  # the Summary of y
 
 
 @dataclass(frozen=True)
@@ -204,36 +192,10 @@ def tell(part: Part, number: int, n_sampled: int, distinct: Any) -> Told | None:
     return replace(told, weights=weights)
 
 
-def of_columns(data: Data, number: int, n_sampled: int) -> Told:
-    """Return what is learnt from of the columns of X; which rows are sampled its number decides."""
-    x, w, of = data.X, data.w, data.columns
-    levels = [data.unit * count_levels(x[:, j], len(of.levels[j] or []), w) for j in of.categorical]
-    x = x[:, of.numeric] if levels else x
-    counted = x if w is None or w.all() else x[w > 0]
-    gaps = np.zeros(x.shape[1], bool) if issparse(x) else np.isnan(counted).any(axis=0)
-    return Told(Summary.of(x, w, n_sampled, number, data.unit), None, None, gaps, levels)
-
-
-def places(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the places of distinct values, or rows, among all of them."""
-    _, places = distinct_of(np.concatenate([among, values]), return_inverse=True)
-    return places.ravel()[len(among) :]
-
-
-def distinct_of(y: NDArray[Any], **asked: Any) -> Any:
-    """Return the distinct values, or rows, of targets; NumPy 2.0 takes no axis beside objects."""
-    return np.unique(y, axis=None if y.ndim == 1 else 0, **asked)
-
-
 def heaviest(part: Part, weigh: Weigh) -> float | None:
     """Return the largest weight of a shard's rows, with those of their classes, if any."""
     w = weigh(part.y, part.w)
     return None if w is None else float(np.max(w))
-
-
-def n_weighed(w: Array | None, n: int) -> int:
-    """Return how many of n rows have a weight > 0, those of classes left aside."""
-    return n if w is None else int(np.count_nonzero(w))
 
 
 def weighed_of(part: Part) -> int:
@@ -383,51 +345,6 @@ def _whole(told: list[Told], X: Any, y: NDArray[Any], distinct: Any, names: Any)
     numbers = Summary.merged([cast(Summary, one.numbers) for one in told])
     ends = np.stack([numbers.low, numbers.high]).reshape(2, *y.shape[1:])
     return Whole(X, ends, None, names, X, told=merged, numbers=numbers)
-
-
-def all_columns(told: list[Told]) -> Told:
-    """Return what is learnt from of the columns of X, of all rows."""
-    return Told(
-        Summary.merged([one.columns for one in told]),
-        None,
-        None,
-        np.any([one.gaps for one in told], axis=0),
-        [cast(Array, sum(of)) for of in zip(*(one.levels for one in told), strict=True)],
-    )
-
-
-def told_by_means(whole: Whole, n_outputs: int) -> list[tuple[int, int]]:
-    """Return the columns of X that the means of y are to tell, and how many levels each has."""
-    of = zip(whole.columns.categorical, whole.told.levels, strict=True)
-    return [(j, len(counts) - 2) for j, counts in of if is_told_by_means(counts, n_outputs)]
-
-
-def mean_of(whole: Whole, targets: Targets) -> Array:
-    """Return the mean of y in the network's coordinates, (n_outputs,)."""
-    y, w = whole.y, whole.w
-    if whole.numbers is not None:
-        y, w = whole.numbers.mean.reshape(1, *y.shape[1:]), None
-    Y, table = targets.encode(y, np.float64)
-    return np.average(Y if table is None else table[Y], axis=0, weights=w)
-
-
-def coordinates(whole: Whole, method: str | None, sums: Sequence[LevelSums]) -> Inputs:
-    """Return what `fit_inputs` does of all rows, of whose means by level there are the sums."""
-    told, left = cast(Told, whole.told), list(sums)
-    categories = [
-        category_of_means(left.pop(0))
-        if left and is_told_by_means(counts, len(left[0].center))
-        else category_of(counts)
-        for counts in told.levels
-    ]
-    inputs = Inputs(
-        whole.X.dtype,
-        whole.columns,
-        method=method,
-        gaps=np.flatnonzero(told.gaps & ~told.columns.empty).tolist(),
-        categories=categories,
-    )
-    return inputs.learnt(told.columns)
 
 
 class TaskInShards(Task):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -282,6 +282,14 @@ def pooled(n: int, parts: Iterable[Rows]) -> Rows:
     X, X1, Y, w = (arrays.get(name) for name in ("X", "X1", "Y", "w"))
     kept = first.w_unit, first.prepare, first.expansion
     return Rows(X, Y, w, first.table, X1, None, *kept)
+
+
+def add_up(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return the sums of the entries of tuples, from the first to the last."""
+    sums = parts[0]
+    for part in parts[1:]:
+        sums = tuple(a + b for a, b in zip(sums, part, strict=True))
+    return sums
 
 
 def _in_units(rows: Rows, unit: float) -> Array:

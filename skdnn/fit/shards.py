@@ -27,7 +27,7 @@ from skdnn.fit.intercepts import balanced, moved
 from skdnn.fit.judge import Judge
 from skdnn.fit.objective import CHUNK, Cost, Criterion, Objective
 from skdnn.fit.recipe import Problem, Recipe
-from skdnn.fit.rows import Batches, Rows, aligned
+from skdnn.fit.rows import Batches, Rows, add_up, aligned
 from skdnn.fit.threads import one_thread
 from skdnn.fit.training import Found, Plan, State
 
@@ -70,14 +70,6 @@ def total(engine: Engine, handles: Sequence[Any]) -> Any:
         starts = range(0, len(handles), FAN)
         handles = engine.map(add_up, [list(handles[i : i + FAN]) for i in starts])
     return engine.gather(handles)[0]
-
-
-def add_up(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return the sums of the entries of tuples, from the first to the last."""
-    sums = parts[0]
-    for part in parts[1:]:
-        sums = tuple(a + b for a, b in zip(sums, part, strict=True))
-    return sums
 
 
 # ------------------------------------------------------------------------- where the shards are
