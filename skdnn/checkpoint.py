@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import socket
+import zipfile
 from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
@@ -261,7 +262,10 @@ class _File:
         temporary = f"{self.path}.{secrets.token_hex(8)}.tmp"
         try:
             with open(temporary, "xb") as file:
-                np.savez(file, **arrays)
+                with zipfile.ZipFile(file, "w") as archive:  # which NumPy 2.0 leaves open on errors
+                    for name, array in arrays.items():
+                        with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
+                            np.lib.format.write_array(part, array, allow_pickle=False)
                 file.flush()
                 os.fsync(file.fileno())
             there = self._owner_there()

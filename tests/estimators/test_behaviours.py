@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.sparse import csc_array, csc_matrix, csr_array, csr_matrix, random_array
+from scipy.sparse import csc_array, csc_matrix, csr_array, csr_matrix
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import GridSearchCV
@@ -84,7 +84,9 @@ def test_sparse_input_works_at_any_defaults(Estimator):
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_memory_of_a_sparse_fit_is_that_of_its_entries_and_layers(form, solver):
     n, n_features, hidden = 2000, 5000, 4
-    data = random_array((n, n_features), density=0.002, format="csr", rng=0)
+    rng = np.random.default_rng(0)
+    places = rng.integers(0, n, 20_000), rng.integers(0, n_features, 20_000)
+    data = csr_array((rng.random(20_000), places), (n, n_features))
     y = np.arange(n) % 2
     entries = data.data.nbytes + data.indices.nbytes + data.indptr.nbytes
     layers = 8 * (n_features * hidden + hidden * 2)

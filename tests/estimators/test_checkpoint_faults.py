@@ -864,13 +864,13 @@ def test_a_link_to_itself_is_refused(link):
         fit(link)
 
 
-def half_a_file(file, **arrays):
+def half_a_file(file, array, **options):
     file.write(b"half of it")
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 FULL = {
-    "while it is written": (np, "savez", half_a_file),
+    "while it is written": (np.lib.format, "write_array", half_a_file),
     "while it is flushed": (os, "fsync", raising(OSError(errno.ENOSPC, "No space left"))),
     "while it is named": (os, "replace", raising(OSError(errno.EDQUOT, "Quota exceeded"))),
 }
