@@ -700,7 +700,7 @@ def test_an_error_from_within_a_method_is_its_own(Estimator):
     def fails(progress):
         raise TypeError("the schedule's own")
 
-    with pytest.raises(TypeError, match=r"^the schedule's own$"):
+    with pytest.raises(TypeError, match=r"^learning_rate: the schedule's own$"):
         small(Estimator, learning_rate=fails).fit(X, Y[Estimator])
 
 
