@@ -206,6 +206,7 @@ class BaseDNN(CallbackSupportMixin, Fitted):
                 task: Task = TaskInMemory.of(self, data, given, targets, model, earlier, pair)
             else:
                 task = TaskInBlocks(self, source, data, given, targets, model, earlier)
+                data = task.data
             return self._follow(task, clock)
 
     @np.errstate(all="ignore")

@@ -318,6 +318,7 @@ class TaskInBlocks(Task):
             model,
             lambda: coordinates(whole, estimator.scale_inputs, sums),
         )
+        self.data = whole = replace(whole, told=None)  # the sample that it has is let go
         self.task: TaskInMemory = TaskInMemory(whole, self.inputs, targets, weigh, self.network)
         self.task = replace(self.task, unit=self._unit(), tables=self.inputs.tables(sums))
         self._count()
