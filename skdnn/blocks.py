@@ -20,7 +20,7 @@ from skdnn._sklearn import _safe_indexing
 from skdnn.columns import Columns, learn_columns
 from skdnn.core.activations import Array
 from skdnn.core.network import Network
-from skdnn.door import FOREIGN, Data, about, located, power_of_two, read, read_again
+from skdnn.door import FOREIGN, Data, located, power_of_two, read, read_again, read_weights
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.blocks import (
     BLOCKS,
@@ -108,6 +108,9 @@ def by_lots(call: Callable[[Any], NDArray[Any]], X: Any) -> NDArray[Any]:
 
 def parts_of(X: Any, y: Any, w: Any) -> Iterator[tuple[Any, Any, Any]]:
     """Yield lots of rows that are stored, with their targets and weights."""
+    y = y if is_stored(y) else np.asarray(y)
+    _check_length(X, y, "y")
+    w = _weights_beside(X, w)
     for rows in lots(X):
         yield taken(X, rows), np.asarray(y[rows]), None if w is None else np.asarray(w[rows])
 
@@ -216,14 +219,24 @@ def source_of(estimator: Any, X: Any, y: Any, w: Any, fresh: bool) -> Source:
     """Return rows that are stored, with targets and weights that are stored or in memory."""
     if not is_stored(y):
         y = estimator._read_targets(y, "y")
-    for name, given in (("y", y), ("sample_weight", w)):
-        n = X.shape[0] if given is None else given.shape[0] if is_stored(given) else len(given)
-        if n != X.shape[0]:
-            raise ValueError(f"{name} must have the {X.shape[0]} rows of X; it has {n}.")
-    if w is not None and not is_stored(w):
-        with about("sample_weight"):
-            w = np.asarray(w, np.float64)
-    return Source(estimator, X, y, w, fresh, given=X)
+    _check_length(X, y, "y")
+    return Source(estimator, X, y, _weights_beside(X, w), fresh, given=X)
+
+
+def _check_length(X: Any, given: Any, name: str) -> None:
+    n = given.shape[0] if hasattr(given, "shape") else len(given)
+    if n != X.shape[0]:
+        raise ValueError(f"{name} must have the {X.shape[0]} rows of X; it has {n}.")
+
+
+def _weights_beside(X: Any, w: Any) -> Any:
+    """Return the weights of rows that are stored, checked as far as they are in memory."""
+    if w is None or not is_stored(w):
+        return read_weights(w, np.broadcast_to(0.0, (X.shape[0], 1)), "sample_weight")
+    if len(w.shape) != 1:
+        raise ValueError(f"sample_weight must be 1D; it has the shape {tuple(w.shape)}.")
+    _check_length(X, w, "sample_weight")
+    return w
 
 
 @np.errstate(all="ignore")
@@ -333,6 +346,9 @@ class TaskInBlocks(Task):
         self.firsts = np.cumsum([0, *sizes])
         center, sums = mean_of(self.data, self.targets), None
         for lot in self.source.lots():
+            w = self.source.weights(lot)
+            if w is not None and not w.any():
+                continue
             more = sums_of(self._data(lot), self.targets, told, center)
             sums = more if sums is None else add_up([sums, more])
         return cast(Any, sums)

@@ -292,10 +292,12 @@ class Inputs:
 
         They have been 0 so far, so that what is predicted of earlier rows stays.
         """
-        if self.scale is None or issparse(X):
+        if self.scale is None:
             return self
-        x = X[:, self.numeric]
-        absent = np.isnan(x if w is None else x[w > 0]).all(axis=0)
+        absent: Any = False  # what a sparse matrix does not hold is 0
+        if not issparse(X):
+            x = X[:, self.numeric]
+            absent = np.isnan(x if w is None else x[w > 0]).all(axis=0)
         return replace(self, scale=np.where(absent, self.scale, 1.0).astype(self.dtype))
 
     def learnt(self, summary: Summary) -> Self:

@@ -667,3 +667,47 @@ def test_categorical_features_that_there_are_not_are_refused(which):
 def test_columns_that_are_no_longer_categories_by_type_are_read_by_value():
     ours = fitted(DNNRegressor, FRAME.astype({"city": "category"}))
     assert_array_equal(ours.predict(FRAME), ours.predict(FRAME.astype({"city": object})))
+
+
+FEW_AND_MANY = {
+    "no dates": lambda k: pl.DataFrame({"a": pl.Series([None] * k, dtype=pl.Date), "c": ["u"] * k}),
+    "no dates, pyarrow": lambda k: pd.DataFrame(
+        {"a": pd.Series([None] * k, dtype="date32[pyarrow]"), "c": ["u"] * k}
+    ),
+    "dates out of range": lambda k: pl.DataFrame(
+        {"a": pl.Series([5_000_000] * k, dtype=pl.Int32).cast(pl.Date), "c": ["u"] * k}
+    ),
+    "durations out of range": lambda k: pl.DataFrame(
+        {"a": pl.Series([2**62] * k).cast(pl.Duration("ms")), "c": ["u"] * k}
+    ),
+    "NaN for text": lambda k: pl.DataFrame({"a": [1.0] * k, "c": [np.nan] * k}),
+    "another type declared": lambda k: pd.DataFrame(
+        {"a": [1.0] * k, "c": pd.Categorical(["u"] * k, ["u", 1])}
+    ),
+    "null text": lambda k: pl.DataFrame(
+        {"a": [1.0] * k, "c": pl.Series([None] * k, dtype=pl.String)}
+    ),
+    "NA": lambda k: pd.DataFrame({"a": pd.array([None] * k, "Float64"), "c": ["u"] * k}),
+}
+
+
+@pytest.mark.parametrize("frame", FEW_AND_MANY.values(), ids=FEW_AND_MANY)
+def test_few_rows_are_answered_or_refused_as_many_are(frame):
+    df = pd.DataFrame({"a": np.linspace(0, 1, 200), "c": ["u", "v"] * 100})
+    model = DNNRegressor(max_iter=2, random_state=0).fit(df, df["a"])
+
+    def said(k):
+        try:
+            return round(float(model.predict(frame(k))[0]), 9)
+        except ValueError as error:
+            return str(error)
+
+    many = said(17)
+    assert said(1) == said(16) == many
+    assert isinstance(many, float) or many.startswith("X['a'] must hold numbers or categories")
+
+
+def test_a_level_that_is_declared_and_not_there_may_be_of_another_type():
+    df = pd.DataFrame({"c": pd.Categorical(["u", "v"] * 50, ["u", "v", 1])})
+    model = DNNRegressor(max_iter=2, random_state=0).fit(df, np.arange(100.0))
+    assert model.categories_ == [["u", "v"]]

@@ -381,7 +381,7 @@ def test_what_is_no_number_is_named_by_its_rows_and_changes_nothing(value):
 
 REFUSED = {
     "lengths": ((Sliced(X), SCORE[:-1]), {}, "y must have the 1100 rows of X; it has 1099"),
-    "weights": ((Sliced(X), SCORE, W[1:]), {}, "sample_weight must have the 1100 rows"),
+    "weights": ((Sliced(X), SCORE, W[1:]), {}, r"sample_weight.shape == \(1099,\)"),
     "no weight": ((Sliced(X), SCORE, 0 * W), {}, "sample_weight must not be zero for every row"),
     "negative": ((Sliced(X), SCORE, -W), {}, "sample_weight"),
     "splitter": (
@@ -417,3 +417,46 @@ def test_columns_other_than_those_of_the_fit_are_refused():
 
 def test_a_held_out_part_leaves_its_weight_out():
     assert HeldOut(np.array([1, 2]), 3.0).weight == 3.0
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_lot_without_weight_tells_nothing_of_many_levels(stored):
+    rows = np.column_stack([X[:, 0], rng.integers(0, 60, N)])
+    w = np.ones(N)
+    w[:300] = 0.0
+    model = DNNRegressor(**SMALL, categorical_features=[1])
+    model.fit(Sliced(rows) if stored else rows, SCORE, w)
+    assert model.categories_[1] == sorted(np.unique(rows[300:, 1]))
+    assert np.isfinite(model.loss_)
+
+
+@pytest.mark.parametrize(
+    "w",
+    [
+        np.full(N, "1.5"),
+        np.full(N, "1.5", object),
+        np.full(N, "2020-01-01", "M8[D]"),
+        np.full(N, 1 + 2j),
+        np.array(2.0),
+        np.ones((N, 1)),
+        -np.ones(N),
+        np.ones(N - 1),
+    ],
+    ids=["text", "objects", "dates", "complex", "0-d", "2-d", "negative", "short"],
+)
+def test_weights_of_stored_rows_are_refused_as_those_of_others(w):
+    errors = []
+    for rows in (X, Sliced(X)):
+        with pytest.raises((ValueError, TypeError), match="sample_weight") as caught:
+            DNNRegressor(**SMALL).fit(rows, SCORE, w)
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]
+    with pytest.raises((ValueError, TypeError), match="sample_weight"):
+        DNNRegressor(**SMALL).fit(X, SCORE).score(Sliced(X), SCORE, w)
+
+
+def test_a_score_of_stored_rows_wants_as_many_targets():
+    model = DNNRegressor(**SMALL).fit(X, SCORE)
+    with pytest.raises(ValueError, match=f"y must have the {N} rows of X; it has {N - 1}"):
+        model.score(Sliced(X), SCORE[:-1])
+    assert model.score(Sliced(X), SCORE, 2.0) == pytest.approx(model.score(X, SCORE))

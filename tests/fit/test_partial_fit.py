@@ -344,3 +344,18 @@ def test_an_unscaled_column_that_comes_later_is_read_from_then_on():
     for _ in range(60):
         model.partial_fit(X, X[:, 0] - X[:, 1])
     assert model.score(X, X[:, 0] - X[:, 1]) > 0.9
+
+
+def test_a_column_that_comes_later_counts_in_sparse_rows_too():
+    late = np.column_stack([X[:, :2], np.full(len(X), np.nan)])
+    whole = np.column_stack([X[:, :2], X[:, 2] + 1.0])
+    models = [
+        DNNRegressor(scale_inputs=None, random_state=0)
+        .partial_fit(late, X[:, 0])
+        .partial_fit(form(whole), X[:, 0])
+        for form in (np.asarray, csr_array)
+    ]
+    dense, sparse = (model.predict(whole) for model in models)
+    np.testing.assert_allclose(dense, sparse, rtol=1e-9)
+    moved = whole + np.array([0.0, 0.0, 5.0])
+    assert np.abs(models[1].predict(moved) - sparse).max() > 1e-6
