@@ -54,6 +54,7 @@ from skdnn.whole import (
 )
 
 LOTS = 4  # of which a pool has so many rows: what is read at once where all rows are read
+BY_ROW = ("X", "y", "sample_weight", "folds")  # what Data have of every row, or None
 ELSEWHERE = {"numpy", "scipy", "pandas", "polars", "pyarrow", *FOREIGN}  # not on a disk
 
 
@@ -281,7 +282,7 @@ def _only(data: Data, numbers: NDArray[np.intp]) -> Data:
     """Return the rows of given numbers."""
     found: dict[str, Any] = {
         name: None if getattr(data, name) is None else getattr(data, name)[numbers]
-        for name in ("X", "y", "sample_weight", "folds")
+        for name in BY_ROW
     }
     is_read = data.given is data.X
     given = found["X"] if is_read else _safe_indexing(data.given, numbers)
@@ -294,7 +295,7 @@ def _joined(parts: list[Data]) -> Data:
         name: None
         if getattr(parts[0], name) is None
         else np.concatenate([getattr(part, name) for part in parts])
-        for name in ("X", "y", "sample_weight", "folds")
+        for name in BY_ROW
     }
     return replace(parts[0], given=found["X"], **found)
 

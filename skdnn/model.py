@@ -40,7 +40,8 @@ class Model:
         """
         n = X.shape[0]
         chunk = 1 if n == 1 else self._chunk()
-        passes = self._passes(min(chunk, n))
+        alone = n == 1 and not issparse(X)  # of which a pass would keep a sparse row
+        passes = self._passes(min(chunk, n), alone)
         result: Any = None
         with np.errstate(all="ignore"):
             for start in range(0, n, chunk):
@@ -56,18 +57,18 @@ class Model:
                 if result is None:
                     result = np.empty((n, *part.shape[1:]), part.dtype)
                 result[start : start + chunk] = part
-        if n == 1 and not issparse(X):
+        if alone:
             self._of_one_row.append(passes)
         return result
 
-    def _passes(self, N: int) -> list[Workspace]:
+    def _passes(self, N: int, alone: bool) -> list[Workspace]:
         """Return every network's memory for up to N samples.
 
-        To allocate that of one takes a quarter of its time: it is used again, by one thread at
+        To allocate that of a row alone took half of its time: it is used again, by one thread at
         a time.
         """
-        if N == 1 and self._of_one_row:
-            with suppress(IndexError):  # another thread was faster
+        if alone:
+            with suppress(IndexError):  # there is none yet, or other threads have it
                 return self._of_one_row.pop()
         return [network.passes(N) for network in self.networks]
 

@@ -61,6 +61,7 @@ class Blocks:
 
     def __post_init__(self) -> None:
         self.ends: Any = np.cumsum(self.counts)
+        self.starts: Any = self.ends - self.counts
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -90,21 +91,25 @@ class Blocks:
             if not size:
                 continue
             if self.keeps:
-                starts = self.ends - self.counts
-                yield Batches(self.whole, np.concatenate([starts[i] + left[i] for i in left]))
+                numbers = np.concatenate([self.starts[i] + left[i] for i in left])
+                yield Batches(self.whole, numbers)
             else:
-                parts = (self.load(i).only(left[i]) for i in left if len(left[i]))
+                parts = (self._only(i, left[i]) for i in left if len(left[i]))
                 yield Batches(pooled(size, parts))
 
     def _left(self, block: int, without: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the rows of a block that are not left out, counted from its first."""
         return np.delete(np.arange(self.counts[block]), self.within(block, without))
 
+    def _only(self, block: int, numbers: NDArray[np.intp]) -> Rows:
+        """Return rows of a block, of which no copy is made for all of them."""
+        rows = self.load(block)
+        return rows if len(numbers) == len(rows) else rows.only(numbers)
+
     def within(self, block: int, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return those of ascending numbers that are in a block, counted from its first row."""
-        stop = self.ends[block]
-        start = stop - self.counts[block]
-        low, high = np.searchsorted(numbers, [start, stop])
+        start = self.starts[block]
+        low, high = np.searchsorted(numbers, [start, self.ends[block]])
         return numbers[low:high] - start
 
 
