@@ -291,7 +291,8 @@ class BaseDNN(CallbackSupportMixin, Fitted):
             targets = targets.going_on(data)
         task = TaskInMemory.of(self, data, None, targets, model, renews=True)
         settings = self._settings(task, partial=True)
-        recipe = Recipe.of_partial_fit(settings, task.n, task.n_rows, data.X.dtype)
+        seen = 0 if state is None else state.samples
+        recipe = Recipe.of_partial_fit(settings, task.n, task.n_rows, data.X.dtype, seen)
         problem = task.problem(recipe)
         earlier = recipe.start(problem, self._draw_seed()) if state is None else state
         state, come_back = earlier.branch()

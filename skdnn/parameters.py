@@ -83,7 +83,8 @@ class Common:
         rule=[Names({"auto", "sqrt"}), COUNT],
         doc="""int, 'auto' or 'sqrt'
         Rows in a mini-batch of 'sgd' and 'adam'; 'sqrt' makes equal ones of at most 64 or about
-        sqrt(n_samples) rows.""",
+        sqrt(n_samples) rows. In `partial_fit` that is of the rows of all calls, where a call of
+        many rows is still 16 steps.""",
         auto=Auto("'auto' is min(200, n_samples)."),
     )
     learning_rate: ScheduleName | Callable[[float], float] = param(

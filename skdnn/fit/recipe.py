@@ -41,6 +41,7 @@ LONGER, FALLING = 1.75, 0.05
 # A search and, if it is given less time than it would take, the refit after it share this out.
 FOR_SEARCH = 0.4
 MOST_OUTPUTS = 1 << 24  # of all rows, to find intercepts by
+LEAST_STEPS = 16  # that a call of partial_fit takes at least, where its batches have grown
 MOST_NETWORKS = 25  # more of them hardly lower the error of their mean
 # Many held-out rows tell a smaller fall from chance, if the loss never rose: RMSE 9.69 of 120,000
 # rows with 64 of noise variance became 9.48. It is FALLING for as many as 4,000 rows hold out.
@@ -400,11 +401,18 @@ class Recipe:
         )
 
     @classmethod
-    def of_partial_fit(cls, settings: Any, n: int, n_rows: int, dtype: Any) -> Self:
-        """Return the recipe of one epoch, at a rate that knows no horizon."""
+    def of_partial_fit(cls, settings: Any, n: int, n_rows: int, dtype: Any, seen: int = 0) -> Self:
+        """Return the recipe of one epoch, at a rate that knows no horizon.
+
+        What `seen` rows before these have been batches of, and more so these, suits them all.
+        """
         recipe = cls.of(settings, n, n_rows, 0, False, dtype)
+        m = recipe.batch_size
+        if settings.batch_size == "sqrt" and m < n:
+            m = max(m, equal_batches(n, min(batch_rows(seen + n), n // LEAST_STEPS)))
         constant = replace(
             recipe.search,
+            batch_size=m,
             max_iter=1,
             schedule=SCHEDULES["constant"],
             n_iter_no_change=np.inf,
@@ -412,7 +420,7 @@ class Recipe:
         )
         falls = constant.slows or constant.power_t is not None
         name = recipe.learning_rate if falls else "constant"
-        return replace(recipe, max_epochs=1, learning_rate=name, search=constant)
+        return replace(recipe, max_epochs=1, batch_size=m, learning_rate=name, search=constant)
 
     def random_states(self) -> list[int]:
         """Return what `random_state` is for each of several networks."""
@@ -638,8 +646,12 @@ def _numeric(schedule: Schedule) -> Schedule:
 
 def batch_rows(n: int) -> int:
     """Return the size of equal mini-batches of at most 64 or about sqrt(n) rows."""
-    most = max(64, 2 ** round(log2(n) / 2))
-    return ceil(n / ceil(n / most))
+    return equal_batches(n, max(64, 2 ** round(log2(n) / 2)))
+
+
+def equal_batches(n: int, most: int) -> int:
+    """Return the size of equal mini-batches of at most so many rows, and at least 1."""
+    return ceil(n / ceil(n / max(most, 1)))
 
 
 def n_epochs(n: int, batch_size: int | None = None) -> int:

@@ -7,6 +7,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn.fit.recipe import batch_rows
 from tests.cases import (
     CASES,
     ESTIMATORS,
@@ -359,3 +360,24 @@ def test_a_column_that_comes_later_counts_in_sparse_rows_too():
     np.testing.assert_allclose(dense, sparse, rtol=1e-9)
     moved = whole + np.array([0.0, 0.0, 5.0])
     assert np.abs(models[1].predict(moved) - sparse).max() > 1e-6
+
+
+@pytest.mark.parametrize("rows", [40, 300, 2_000, 9_000])
+def test_batches_grow_with_the_rows_of_all_calls(rows):
+    X = np.random.default_rng(0).normal(size=(rows, 2))
+    model = DNNRegressor(hidden_layer_sizes=4, random_state=0)
+    sizes = [model.partial_fit(X, X[:, 0]).recipe_.batch_size for _ in range(30)]
+    first = batch_rows(rows)
+    assert sizes[0] == first and sizes == sorted(sizes)
+    # As fit has it for that many rows, but a call takes 16 steps at least, or as many as before.
+    for calls, size in enumerate(sizes, 1):
+        assert size <= max(first, min(batch_rows(calls * rows), rows // 16))
+    assert (sizes[-1] > first) == (rows >= 2_000)
+
+
+@pytest.mark.parametrize("batch_size", [50, "auto"])
+def test_batches_that_the_user_sized_stay(batch_size):
+    X = np.random.default_rng(0).normal(size=(9_000, 2))
+    model = DNNRegressor(hidden_layer_sizes=4, batch_size=batch_size, random_state=0)
+    sizes = {model.partial_fit(X, X[:, 0]).recipe_.batch_size for _ in range(5)}
+    assert sizes == {50 if batch_size == 50 else 200}
