@@ -34,6 +34,7 @@ from skdnn.door import Data, check_together, read, read_at_a_glance, read_inputs
 from skdnn.fit.clock import Clock
 from skdnn.fit.judge import calibrated
 from skdnn.fit.recipe import Recipe, fit_networks
+from skdnn.fit.rows import Smoothing
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Run, Stages, Watch
 from skdnn.holdout import read_split
@@ -354,7 +355,12 @@ class BaseDNN(CallbackSupportMixin, Fitted):
             values["early_stopping"] = False
         if is_auto(self.precision) and (partial or task.loses_digits):
             values["precision"] = None
+        values["smoothing"] = self._smoothing(task, values)
         return Settings(**values)
+
+    def _smoothing(self, task: Any, values: dict[str, Any]) -> Smoothing | None:
+        """Return how targets are smoothed, under the parameters for a task's rows."""
+        return None
 
     def _draw_seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))

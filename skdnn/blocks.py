@@ -32,7 +32,7 @@ from skdnn.fit.blocks import (
     pool_rows,
 )
 from skdnn.fit.recipe import Recipe
-from skdnn.fit.rows import Rows, add_up, total_weight
+from skdnn.fit.rows import Rows, Smoothing, add_up, total_weight
 from skdnn.fit.training import State
 from skdnn.fit.watch import WatchedWhole
 from skdnn.inputs import needs_sample
@@ -325,7 +325,7 @@ class TaskInBlocks(Task):
             self.weight_unit = power_of_two(np.array([largest]))
         told = told_by_means(whole, targets.n_outputs) if model is None else model.inputs.told
         sums = self._sums(told) if told else ()
-        self.inputs, self.network, weigh = begun(
+        self.inputs, self.network, self.weigh = begun(
             estimator,
             whole,
             targets,
@@ -333,7 +333,9 @@ class TaskInBlocks(Task):
             lambda: coordinates(whole, estimator.scale_inputs, sums),
         )
         self.data = whole = replace(whole, told=None)  # the sample that it has is let go
-        self.task: TaskInMemory = TaskInMemory(whole, self.inputs, targets, weigh, self.network)
+        self.task: TaskInMemory = TaskInMemory(
+            whole, self.inputs, targets, self.weigh, self.network
+        )
         self.task = replace(self.task, unit=self._unit(), tables=self.inputs.tables(sums))
         self._count()
         self.n, self.n_rows = len(source), int(self.counts.sum())
@@ -359,7 +361,7 @@ class TaskInBlocks(Task):
         largest = None
         for lot in self.source.lots():
             data = self._data(lot, with_inputs=False)
-            w = self.task.weigh(data.y, data.w)
+            w = self.weigh(data.y, data.w)
             if w is None:
                 return None
             largest = max(largest or 0.0, float(np.max(w)))
@@ -402,7 +404,7 @@ class TaskInBlocks(Task):
         counted = self.task.counted_of(data)
         return self.task.rows(data if len(counted) == len(data.y) else _only(data, counted), dtype)
 
-    def _blocks(self, dtype: Any, keeps: bool = True) -> Blocks:
+    def _blocks(self, dtype: Any, smoothing: Smoothing | None, keeps: bool = True) -> Blocks:
         rows = block_rows(self.data.X.shape[1])
 
         def load(number: int) -> Rows:
@@ -410,12 +412,13 @@ class TaskInBlocks(Task):
             return self._loaded(self._data(part), dtype)
 
         size = self.n_rows * (1 + self.inputs.n_compact) * np.dtype(dtype).itemsize
-        return Blocks(self.counts, self.weight, self.w_unit, load, keeps and can_be_kept(size))
+        keeps = keeps and can_be_kept(size)
+        return Blocks(self.counts, self.weight, self.w_unit, load, keeps, smoothing)
 
     def problem(self, recipe: Recipe, score: Callable[[Any], Any] | None = None) -> ProblemInBlocks:
         dtype = np.dtype(recipe.precision)
         check_penalty(recipe.settings.alpha, self.weight * self.w_unit)
-        blocks = self._blocks(dtype)
+        blocks = self._blocks(dtype, recipe.settings.smoothing)
         given = None
         if self.given is not None:
             given = replace(self.task, unit=None).rows(self.given, dtype)
@@ -465,7 +468,7 @@ class TaskInBlocks(Task):
     def exact(self, problem: ProblemInBlocks) -> ProblemInBlocks:
         if problem.network.parameters.theta.dtype == self.inputs.dtype:
             return problem
-        blocks = self._blocks(self.inputs.dtype, keeps=False)
+        blocks = self._blocks(self.inputs.dtype, problem.blocks.smoothing, keeps=False)
         return replace(problem, blocks=blocks, network=self.network)
 
     def loss_of_mean(self, model: Model, networks: list[Network], whole: ObjectiveInBlocks) -> Any:

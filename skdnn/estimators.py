@@ -20,7 +20,8 @@ from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES
 from skdnn.declaration import estimator, explained
 from skdnn.door import Data, about, read_classes, read_targets, warn_if_rounded
-from skdnn.parameters import OfClassifier, OfRegressor
+from skdnn.fit.rows import Smoothing
+from skdnn.parameters import SMOOTHING, OfClassifier, OfRegressor
 from skdnn.sums import accuracy_of, hits, r2_of, squares
 from skdnn.targets import (
     Classes,
@@ -232,7 +233,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
                 "Only binary classification is supported: there must be 2 classes; got"
                 f" {known.tolist()}. For more there is DNNClassifier."
             )
-        return form.learn(known, self.label_smoothing)
+        return form.learn(known, self._own_smoothing)
 
     def _renew_targets(self, targets: Targets, data: Data, classes: ArrayLike | None) -> Targets:
         assert isinstance(targets, Labelled)
@@ -241,7 +242,19 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
                 f"classes={classes!r} must be the same as on the first call to partial_fit:"
                 f" {targets.classes!r}."
             )
-        return replace(targets, smoothing=self.label_smoothing)
+        return replace(targets, smoothing=self._own_smoothing)
+
+    @property
+    def _own_smoothing(self) -> float:
+        """The smoothing that is a part of the loss."""
+        return 0.0 if isinstance(self.label_smoothing, str) else self.label_smoothing
+
+    def _smoothing(self, task: Any, values: dict[str, Any]) -> Smoothing | None:
+        follows = values["early_stopping"] and values["calibrate"]
+        if not follows or not isinstance(self.label_smoothing, str):
+            return None
+        shares = task.shares()
+        return None if shares is None else (SMOOTHING, shares)
 
     @explained
     def predict(self, X: Any) -> NDArray[Any]:

@@ -38,6 +38,7 @@ from skdnn.names import (
 # than HELD_OUT_FROM cannot spare any.
 STOCHASTIC = ("sgd", "adam")
 HELD_OUT_FROM = 64
+SMOOTHING = 0.05  # of labels
 # What follows from the number of rows
 
 
@@ -524,11 +525,21 @@ class OfClassifier(Layers, Common):
         class whose weight is k times that of another are k times too high for the rows as they
         are.""",
     )
-    label_smoothing: float = param(
-        default=0.0,
-        rule=[SHARE],
-        doc="""float
-        With s > 0 the target of a class is 1 - s plus an equal share of s, in [0, 1).""",
+    label_smoothing: float | AutoName = param(
+        default="auto",
+        plain=0.0,
+        rule=[AUTO, SHARE],
+        doc="""float or 'auto'
+        With s > 0, in [0, 1), the target of a class is 1 - s, where it is right, plus an equal
+        share of s: in the loss that is minimised, judged by, and reported.""",
+        auto=Auto(
+            """'auto' smooths in training alone, as dropout is in training alone, if there are more
+            than two classes and calibration follows: by 0.05, of which each class has its share
+            of the (weighted) rows. What is held out is judged, and ``loss_`` is found, by the
+            labels as they are, and calibration may make the network up to 3 times surer, where
+            it otherwise never does. It is 0 if nothing calibrates, of two classes, and in
+            `partial_fit`."""
+        ),
     )
     calibrate: bool | AutoName = param(
         default="auto",
@@ -537,9 +548,9 @@ class OfClassifier(Layers, Common):
         rule=["boolean", AUTO],
         doc="""bool or 'auto'
         Whether raw outputs z become f z + c after early stopping, by a change of W[L] and b[L]:
-        f, at most 1, minimises the loss of the held-out rows (Guo et al., 2017), and c, one for
-        each class, brings the mean probability of every class over the rows trained on back to
-        its share among them.""",
+        f, at most 1 (3 where `label_smoothing` is in training alone), minimises the loss of the
+        held-out rows (Guo et al., 2017), and c, one for each class, brings the mean probability
+        of every class over the rows trained on back to its share among them.""",
         auto=Auto(
             "'auto' is True for 'sgd' and 'adam'.",
             lambda given, n: given.solver in STOCHASTIC,
@@ -557,8 +568,8 @@ def plain_values(cls: type) -> dict[str, Any]:
 def resolve(estimator: Any, n: int, validates: bool = False) -> Settings:
     """Return the values of all parameters for n rows, with what every "auto" stands for.
 
-    `batch_size`, `n_iter_no_change` and `initializer` stay as they are: what they stand for
-    depends on more. With `validates`, `fit` has been given rows to validate on.
+    `batch_size`, `n_iter_no_change`, `initializer` and `label_smoothing` stay as they are: what
+    they stand for depends on more. With `validates`, `fit` has been given rows to validate on.
     """
     fields = dataclasses.fields(estimator)
     values = {field.name: getattr(estimator, field.name) for field in fields}

@@ -395,6 +395,7 @@ class TaskInShards(Task):
             self.targets.loss,
             tuple(settings.dropout) if any(settings.dropout) else (),
             self.targets.unit,
+            settings.smoothing,
         )
         given = () if self.validation is None else self.validation.prepared(net, dtype)
         shards = self.training.prepared(net, dtype)

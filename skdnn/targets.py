@@ -75,6 +75,10 @@ class Targets:
         """Return the class of every row, where it has one."""
         return None
 
+    def shares(self, y: NDArray[Any], w: Array | None) -> Array | None:
+        """Return the share of every class in rows of weights, of which each has one of several."""
+        return None
+
     def settled(self, parameters: Parameters) -> Parameters:
         """Return the parameters of a network that predicts, from those that were trained."""
         return parameters
@@ -446,6 +450,12 @@ class Classes(Labelled):
         m, s = len(self.classes), self.smoothing
         table = (1.0 - s) * np.eye(m, dtype=dtype) + s / m
         return self.labels(y), table.astype(dtype)
+
+    def shares(self, y: NDArray[Any], w: Array | None) -> Array | None:
+        if self.n_outputs == 2:
+            return None
+        counts = np.bincount(self.labels(y), w, self.n_outputs)
+        return counts / counts.sum()
 
     def decode(self, Z: Array) -> NDArray[Any]:
         return self.classes[np.argmax(Z, axis=1)]

@@ -43,6 +43,7 @@ class Task:
     given: Any  # the user's own rows to validate on, or None
     inputs: Inputs  # X to the network's coordinates
     targets: Targets  # y to the network's coordinates
+    weigh: Weigh  # returns weights of rows, multiplied by those of their classes
     network: Any  # sizes, activations and loss, in the type of X; without weights
     earlier: Any  # the state where an earlier fit ended that this one goes on from, or None
 
@@ -53,6 +54,11 @@ class Task:
     def digests(self, digest: Callable[[Any], str | None]) -> dict[str, Any]:
         """Return the digests of what was given to `fit`, by name."""
         raise NotImplementedError
+
+    def shares(self) -> Array | None:
+        """Return the share of every class in the rows by weight, if each has one of several."""
+        y, w = self.data.y, self.data.w
+        return self.targets.shares(y, self.weigh(y, w))
 
     def blank(self, dtype: Any) -> Network:
         """Return the network, without weights, in a type."""
@@ -143,7 +149,7 @@ class TaskInMemory(Task):
     data: Any
     inputs: Inputs
     targets: Targets
-    weigh: Weigh  # returns weights of rows, multiplied by those of their classes
+    weigh: Weigh
     network: Any
     given: Data | None = None
     earlier: State | None = None
@@ -342,6 +348,7 @@ class TaskInMemory(Task):
             given=None if self.given is None else self.rows(self.given, dtype),
             earlier=self.earlier,
             chosen=self.chosen,
+            smoothing=recipe.settings.smoothing,
         )
 
     def exact(self, problem: ProblemInMemory) -> ProblemInMemory:

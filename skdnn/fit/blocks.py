@@ -25,7 +25,7 @@ from skdnn.fit.intercepts import intercepts
 from skdnn.fit.judge import Judge, Score
 from skdnn.fit.objective import CHUNK, Cost, Objective
 from skdnn.fit.recipe import Problem, Recipe
-from skdnn.fit.rows import Batches, Rows, pooled
+from skdnn.fit.rows import Batches, Rows, Smoothing, pooled
 from skdnn.fit.training import Found, Plan, State
 
 POOL = 1 << 21  # numbers of X in a pool of blocks, whose rows are shuffled as one
@@ -58,6 +58,7 @@ class Blocks:
     w_unit: float  # what a weight of 1 is in those that the user gave
     load: Callable[[int], Rows]  # returns those of the block of a number, as the network reads them
     keeps: bool  # whether to keep what has been loaded
+    smoothing: Smoothing | None = None  # of the targets to train on
 
     def __post_init__(self) -> None:
         self.ends: Any = np.cumsum(self.counts)
@@ -69,7 +70,8 @@ class Blocks:
     @cached_property
     def whole(self) -> Rows:
         """All rows, to be kept."""
-        return pooled(len(self), (self.load(int(i)) for i in np.flatnonzero(self.counts)))
+        parts = (self.load(int(i)) for i in np.flatnonzero(self.counts))
+        return pooled(len(self), parts).smoothed(self.smoothing)
 
     def pools(
         self, rng: np.random.Generator | None, without: NDArray[np.intp]
@@ -95,7 +97,7 @@ class Blocks:
                 yield Batches(self.whole, numbers)
             else:
                 parts = (self._only(i, left[i]) for i in left if len(left[i]))
-                yield Batches(pooled(size, parts))
+                yield Batches(pooled(size, parts).smoothed(self.smoothing))
 
     def _left(self, block: int, without: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the rows of a block that are not left out, counted from its first."""
@@ -183,7 +185,7 @@ class ObjectiveInBlocks(Objective):
                 Z: Any = 0.0
                 for network, workspace in zip(networks, passes, strict=True):
                     at = workspace.over(part.stop - part.start)
-                    Y, w = pool.load(at, part)
+                    Y, _, w = pool.load(at, part)
                     forward(network.parameters, at, self.loss)
                     Z = Z + at.Z[at.L] / len(networks)
                 yield Z, Y, w
@@ -242,7 +244,8 @@ class ProblemInBlocks(Problem):
             return ALL, None
         score = self.score(data) if recipe.early_stopping else None
         calibrates = recipe.calibrate and score is None
-        return held_out, Judge(rows, self.network, self.unit, score, calibrates)
+        most = recipe.most_factor
+        return held_out, Judge(rows, self.network, self.unit, score, calibrates, most)
 
     def objective(self, numbers: Any, settings: Any, plan: Plan) -> ObjectiveInBlocks:
         return ObjectiveInBlocks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+from weakref import proxy
 
 import numpy as np
 import scipy.optimize
@@ -47,6 +48,9 @@ class Judge:
         Returns what is to be maximised; minus the loss by default.
     calibrates : bool, default=False
         Whether the default score is taken at the best factor of the raw outputs.
+    most : float, default=1.0
+        The largest factor. More than 1 would make a network surer than it has shown itself to
+        be, unless smoothed targets have kept it from that.
     weight : float, optional
         That of all held-out rows, if these are a part of them; their own by default.
     numbers : int ndarray, optional
@@ -58,6 +62,7 @@ class Judge:
     loss: Any
     score: Score | None
     calibrates: bool
+    most: float
     objective: Objective
     Z: Array
     work: Array
@@ -69,6 +74,7 @@ class Judge:
         unit: Any,
         score: Score | None = None,
         calibrates: bool = False,
+        most: float = 1.0,
         weight: float | None = None,
         numbers: NDArray[np.intp] | None = None,
     ) -> None:
@@ -76,7 +82,7 @@ class Judge:
             rows, numbers = rows.only(numbers), None
         self.batches, self.loss = Batches(rows, numbers), network.loss
         self.weight = self.batches.weight if weight is None else weight
-        self.score, self.calibrates = score, calibrates
+        self.score, self.calibrates, self.most = score, calibrates, most
         self.objective = Objective(self.batches, network, 0.0, CHUNK, unit=unit, trains=False)
         m, dtype = network.parameters.sizes[-1], network.parameters.theta.dtype
         n = len(self.batches)
@@ -97,7 +103,7 @@ class Judge:
         return Verdict(loss, score, score)
 
     def factor(self, parameters: Parameters) -> float:
-        """Return the factor of the raw outputs, from 0.1 to 1, that the rows ask for."""
+        """Return the factor of the raw outputs, from 0.1 to `most`, that the rows ask for."""
         self._look(parameters)
         return self._best_factor()
 
@@ -107,16 +113,14 @@ class Judge:
             return self.objective.value(parameters, self.Z)
 
     def _best_factor(self) -> float:
-        """Return the factor that minimises the loss, which is convex in it.
-
-        Larger ones than 1 would make the network surer than it has shown itself to be.
-        """
-        least, most = 0.1, 1.0
+        """Return the factor that minimises the loss, which is convex in it."""
+        least, most = 0.1, self.most
         if self.slope_at(most) <= 0.0:
             return most
         if self.slope_at(least) >= 0.0:
             return least
-        return float(scipy.optimize.brentq(self.slope_at, least, most, xtol=0.005))
+        judge: Any = proxy(self)  # SciPy's wrapper of a function is a cycle, which keeps it alive
+        return float(scipy.optimize.brentq(lambda f: judge.slope_at(f), least, most, xtol=0.005))
 
     def loss_at(self, factor: float) -> float:
         """Return the mean loss at a factor of the raw outputs."""

@@ -216,7 +216,7 @@ class Objective(Criterion):
         for start in range(0, n, self._judging.N):
             part = slice(start, min(start + self._judging.N, n))
             at = self._judging.over(part.stop - start)
-            Y, w = batches.load(at, part)
+            Y, _, w = batches.load(at, part)
             forward(parameters, at, self.loss)
             total += self.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work, self.splits)
             if Z is not None:
@@ -308,13 +308,13 @@ class Objective(Criterion):
         target = self.gradient
         total: Any = 0.0
         for at, part in self._parts(batch.start, batch.stop, keeps_outputs):
-            Y, w = rows.load(at, part)
+            Y, aims, w = rows.load(at, part)
             if self.dropout and rng is not None:
                 draw_dropout(at, rng)
             forward(parameters, at, self.loss)
             if not keeps_outputs:
                 total += self.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work, self.splits)
-            self.loss.gradient(at.A[at.L], Y, w, N, out=at.dZ[at.L])
+            self.loss.gradient(at.A[at.L], aims, w, N, out=at.dZ[at.L])
             backward(parameters, at, target)
             if target is not self.gradient:
                 self.gradient.theta += target.theta

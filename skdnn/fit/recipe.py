@@ -27,7 +27,7 @@ from skdnn.fit.holdout import draw, how_many, split
 from skdnn.fit.intercepts import intercepts
 from skdnn.fit.judge import Judge, Score
 from skdnn.fit.objective import CHUNK, Criterion, Objective
-from skdnn.fit.rows import Batches, Rows
+from skdnn.fit.rows import Batches, Rows, Smoothing
 from skdnn.fit.training import OF_SEARCH, End, Found, Plan, State, train, train_lbfgs
 from skdnn.fit.watch import Run
 
@@ -40,6 +40,7 @@ MARGIN = 50  # steps that n_iter_no_change="auto" grants beyond its share
 LONGER, FALLING = 1.75, 0.05
 # A search and, if it is given less time than it would take, the refit after it share this out.
 FOR_SEARCH = 0.4
+SUREST = 3.0  # the factor up to which calibration undoes what smoothed targets hold back
 MOST_OUTPUTS = 1 << 24  # of all rows, to find intercepts by
 LEAST_STEPS = 16  # that a call of partial_fit takes at least, where its batches have grown
 MOST_NETWORKS = 25  # more of them hardly lower the error of their mean
@@ -102,6 +103,8 @@ class ProblemInMemory(Problem):
         As for :class:`Problem`.
     chosen : tuple, optional
         The numbers of the rows to search on, and of those to hold out or None for `given`.
+    smoothing : tuple, optional
+        How the targets that are trained on, and they alone, are smoothed.
     """
 
     rows: Rows
@@ -114,6 +117,7 @@ class ProblemInMemory(Problem):
     given: Rows | None = None
     earlier: State | None = None
     chosen: tuple[NDArray[np.intp], NDArray[np.intp] | None] | None = None
+    smoothing: Smoothing | None = None
 
     def hold_out(self, recipe: Recipe, seed: int) -> tuple[NDArray[np.intp] | None, Judge | None]:
         """Return the numbers of the rows to train on, None for all, and who judges.
@@ -131,12 +135,13 @@ class ProblemInMemory(Problem):
             return training, None
         score = self.score(held_out) if recipe.early_stopping else None
         calibrates = recipe.calibrate and score is None
-        judge = Judge(rows, self.network, self.unit, score, calibrates, numbers=held_out)
-        return training, judge
+        asked = score, calibrates, recipe.most_factor
+        return training, Judge(rows, self.network, self.unit, *asked, numbers=held_out)
 
     def objective(self, numbers: Any, settings: Any, plan: Plan) -> Objective:
         """Return J on the rows of given numbers, None for all."""
-        batches, m, dropout = Batches(self.rows, numbers), plan.batch_size, settings.dropout
+        batches = Batches(self.rows.smoothed(self.smoothing), numbers)
+        m, dropout = plan.batch_size, settings.dropout
         return Objective(batches, self.network, settings.alpha, m, dropout, self.unit)
 
     def intercepts(self, found: Found) -> Array:
@@ -295,6 +300,8 @@ class Recipe:
         Whether the search is followed by them.
     n_estimators : int
         How many networks are fitted.
+    label_smoothing : float
+        The share of a target that is not its class's own.
     seed : int or None
         What all that was drawn at random came from.
     best_epoch, n_epochs : list of int
@@ -326,6 +333,7 @@ class Recipe:
     calibrate: bool
     refit: bool
     n_estimators: int
+    label_smoothing: float = 0.0
     seed: int | None = None
     best_epoch: list[int] = field(default_factory=list)
     n_epochs: list[int] = field(default_factory=list)
@@ -394,6 +402,7 @@ class Recipe:
             calibrate=bool(stops and getattr(settings, "calibrate", False)),
             refit=bool(n_held_out and settings.refit),
             n_estimators=_n_networks(settings),
+            label_smoothing=_smoothing_of(settings),
             settings=settings,
             search=search,
             rounds=rounds,
@@ -462,6 +471,11 @@ class Recipe:
             intercepts=[one.added() if self.calibrate else [] for one in found],
             ended=[(End.LATE if one.is_cut else one.end).value for one in found],
         )
+
+    @property
+    def most_factor(self) -> float:
+        """The most that calibration may multiply raw outputs by."""
+        return SUREST if self.settings.smoothing is not None else 1.0
 
     @property
     def most_epochs(self) -> int:
@@ -626,6 +640,13 @@ class Recipe:
 
 def _name_of(value: Any) -> str:
     return value if isinstance(value, str) else getattr(value, "__name__", repr(value))
+
+
+def _smoothing_of(settings: Any) -> float:
+    if settings.smoothing is not None:
+        return float(settings.smoothing[0])
+    own = getattr(settings, "label_smoothing", 0.0)
+    return 0.0 if isinstance(own, str) else float(own)
 
 
 def _numeric(schedule: Schedule) -> Schedule:

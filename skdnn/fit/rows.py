@@ -11,6 +11,9 @@ from scipy.sparse import issparse, vstack
 from skdnn.core.activations import Array
 from skdnn.core.memory import Pass
 
+# How much of a target is not its own class's, and the share of every class in that.
+Smoothing = tuple[float, Array]
+
 
 def aligned(array: Any) -> Any:
     """Return an array that begins where its type may.
@@ -48,6 +51,8 @@ class Rows:
         What rows of X, if there is no X1, have to go through before the network reads them.
     expansion : callable, optional
         Writes A[0], as rows, of rows that have gone through that.
+    smoothing : tuple, optional
+        How the targets that are trained on are smoothed.
     """
 
     X: Any
@@ -59,6 +64,8 @@ class Rows:
     w_unit: float
     prepare: Callable[[Any], Any]
     weight: float
+    smoothing: Smoothing | None
+    _aims: Array | None  # of rows that are gathered: the smoothed Y
 
     def __init__(
         self,
@@ -71,15 +78,16 @@ class Rows:
         w_unit: float = 1.0,
         prepare: Callable[[Any], Any] = as_it_is,
         expansion: Any = None,
+        smoothing: Smoothing | None = None,
     ) -> None:
         X = X1[:, 1:] if X is None and X1 is not None else X
         self.X, self.Y, self.w, self.table = X, Y, w, table
         self.X1, self.origin, self.w_unit, self.prepare = X1, origin, w_unit, prepare
-        self.expansion = expansion
+        self.expansion, self.smoothing = expansion, smoothing
         self.weight = total_weight(w, len(Y))
         # Where `gather` puts what it cannot put into X1 and Y at once.
-        self._inputs, self._labels = X, Y
-        self._columns: dict[tuple[int, int], tuple[Array, Array, Array | None]] = {}
+        self._inputs, self._labels, self._aims = X, Y, None
+        self._columns: dict[tuple[int, int], tuple[Array, Array, Array, Array | None]] = {}
 
     def __len__(self) -> int:
         return len(self.Y)
@@ -88,30 +96,33 @@ class Rows:
         # X is a view of X1, which a pickle would make a copy of.
         X = self.X if self.X1 is None else None
         about = self.table, self.X1, self.origin, self.w_unit, self.prepare, self.expansion
-        return _restored, (X, self.Y, self.w, *about)
+        return _restored, (X, self.Y, self.w, *about, self.smoothing)
 
     @property
     def dtype(self) -> Any:
         """The type that the network reads: that of the targets."""
         return (self.Y if self.table is None else self.table).dtype
 
-    def load(self, at: Pass, rows: slice) -> tuple[Array, Array | None]:
-        """Make the samples `rows` A[0] of a pass and return their Y and w."""
+    def load(self, at: Pass, rows: slice) -> tuple[Array, Array, Array | None]:
+        """Make the samples `rows` A[0] of a pass; return their Y, what is aimed at, and w."""
         where = rows.start, rows.stop
         if where in self._columns:
-            at.A1[0], Y, w = self._columns[where]
-            return Y, w
+            at.A1[0], Y, aims, w = self._columns[where]
+            return Y, aims, w
         Y, w = self.targets(rows), None if self.w is None else self.w[rows].T
+        aims = Y
+        if self.smoothing is not None:
+            aims = self._mixed(Y) if self._aims is None else self._aims[rows].T
         if self.X1 is None:
             at.read(self.prepare(self.X[rows]), self.origin, self.expansion)
-            return Y, w
+            return Y, aims, w
         if self.expansion is not None:
             at.read(self.X[rows], None, self.expansion)
-            return Y, w
+            return Y, aims, w
         at.A1[0] = self.X1[rows].T
         if self.table is None:  # to make these views anew costs 1 us
-            self._columns[where] = at.A1[0], Y, w
-        return Y, w
+            self._columns[where] = at.A1[0], Y, aims, w
+        return Y, aims, w
 
     def inputs(self, width: int) -> Array:
         """Return rows of A[0], which has that width, as a dense array."""
@@ -124,12 +135,25 @@ class Rows:
         Y = self.Y[rows]
         return (Y if self.table is None else np.take(self.table, Y, axis=0)).T
 
+    def smoothed(self, smoothing: Smoothing | None) -> Rows:
+        """Return the same rows, to be trained on with smoothed targets."""
+        if smoothing is None:
+            return self
+        return self._like(self.X, self.Y, self.w, self.X1, smoothing)
+
+    def _mixed(self, Y: Array) -> Array:
+        """Return smoothed targets, (1 - s) Y + s times the classes' shares, samples in columns."""
+        assert self.smoothing is not None
+        s, shares = self.smoothing
+        return (1.0 - s) * Y + (s * shares).astype(Y.dtype)[:, None]
+
     def part(self, rows: slice) -> Rows:
         """Return the given rows, as views."""
         w = None if self.w is None else self.w[rows]
         X1 = None if self.X1 is None else self.X1[rows]
         part = self._like(self.X[rows], self.Y[rows], w, X1)
         part._inputs, part._labels = self._inputs[rows], self._labels[rows]
+        part._aims = None if self._aims is None else self._aims[rows]
         return part
 
     def only(self, numbers: Any) -> Rows:
@@ -155,8 +179,11 @@ class Rows:
             X = X1[:, 1:]
         return Rows(X, Y, w, self.table, X1, self.origin, w_unit, self.prepare, self.expansion)
 
-    def _like(self, X: Any, Y: Any, w: Array | None, X1: Array | None) -> Rows:
-        return Rows(X, Y, w, self.table, X1, self.origin, self.w_unit, self.prepare, self.expansion)
+    def _like(
+        self, X: Any, Y: Any, w: Array | None, X1: Array | None, smoothing: Smoothing | None = None
+    ) -> Rows:
+        kept = self.origin, self.w_unit, self.prepare, self.expansion, smoothing or self.smoothing
+        return Rows(X, Y, w, self.table, X1, *kept)
 
     def gather(self, numbers: Any, room: Any) -> Rows:
         """Return the rows of the given numbers, in memory made by `room`."""
@@ -173,6 +200,8 @@ class Rows:
             np.take(self.table, room._labels, axis=0, out=room.Y, mode="clip")
         if self.w is not None:
             np.take(self.w, numbers, axis=0, out=room.w, mode="clip")
+        if room._aims is not None:  # of several batches at once
+            room._aims[:] = self._mixed(room.Y.T).T
         return room
 
     def room(self, n: int) -> Rows | None:
@@ -187,8 +216,8 @@ class Rows:
         labels = np.empty_like(self.Y[:n], shape=(n, *self.Y.shape[1:]))
         Y = labels if self.table is None else np.empty((n, len(self.table)), self.table.dtype)
         w = None if self.w is None else np.zeros((n, *self.w.shape[1:]), self.w.dtype)
-        room = Rows(X1[:, 1:], Y, w, X1=X1, expansion=self.expansion)
-        room._labels = labels
+        room = Rows(X1[:, 1:], Y, w, X1=X1, expansion=self.expansion, smoothing=self.smoothing)
+        room._labels, room._aims = labels, None if self.smoothing is None else np.empty_like(Y)
         if self.X1 is None:
             room._inputs = np.empty((n, self.X.shape[1]), self.X.dtype)
         return room
@@ -232,8 +261,8 @@ class Batches:
         numbers = self.numbers[rows]
         return self.rows.gather(numbers, self._room(len(numbers)))
 
-    def load(self, at: Pass, rows: slice) -> tuple[Array, Array | None]:
-        """Make the given ones A[0] of a pass and return their Y and w."""
+    def load(self, at: Pass, rows: slice) -> tuple[Array, Array, Array | None]:
+        """Make the given ones A[0] of a pass; return their Y, what is aimed at, and w."""
         return self.part(rows).load(at, slice(0, at.N))
 
     def targets(self, rows: slice) -> tuple[Array, Array | None]:

@@ -27,7 +27,7 @@ from skdnn.fit.intercepts import balanced, moved
 from skdnn.fit.judge import Judge
 from skdnn.fit.objective import CHUNK, Cost, Criterion, Objective
 from skdnn.fit.recipe import Problem, Recipe
-from skdnn.fit.rows import Batches, Rows, add_up, aligned
+from skdnn.fit.rows import Batches, Rows, Smoothing, add_up, aligned
 from skdnn.fit.threads import one_thread
 from skdnn.fit.training import Found, Plan, State
 
@@ -84,6 +84,7 @@ class Net:
     loss: Loss
     dropout: tuple[float, ...]  # the share dropped of every hidden layer
     unit: Any  # as for Criterion
+    smoothing: Smoothing | None = None  # of the targets to train on
 
     def with_theta(self, theta: Array) -> Network:
         """Return the network with weights."""
@@ -117,7 +118,8 @@ class Shard:
 
     def objective(self, theta: Array, numbers: Any, trains: bool = True) -> Objective:
         """Return the objective on the rows of given numbers, without the L2 term."""
-        network, net, batches = self.net.with_theta(theta), self.net, Batches(self.rows, numbers)
+        network, net = self.net.with_theta(theta), self.net
+        batches = Batches(self.rows.smoothed(net.smoothing), numbers)
         return Objective(batches, network, 0.0, len(batches), net.dropout, net.unit, trains)
 
 
@@ -227,7 +229,7 @@ def loss_of_mean(shard: Shard, thetas: list[Array]) -> tuple[Any]:
         for start in range(0, len(rows), CHUNK):
             part = slice(start, min(start + CHUNK, len(rows)))
             at = workspace.over(part.stop - start)
-            Y, w = rows.load(at, part)
+            Y, _, w = rows.load(at, part)
             Z: Any = 0.0
             for network in networks:
                 forward(network.parameters, at, net.loss)
@@ -324,7 +326,8 @@ class ProblemInShards(Problem):
             held_out = self.engine.map(Shard.only, self.shards, chosen)
         if not held_out:
             return numbers, None
-        return numbers, JudgeOfShards(self.engine, held_out, self.net, recipe.calibrate)
+        asked = recipe.calibrate, recipe.most_factor
+        return numbers, JudgeOfShards(self.engine, held_out, self.net, *asked)
 
     def intercepts(self, found: Found) -> Array | None:
         engine, shards = self.engine, self.shards
@@ -438,10 +441,13 @@ class JudgeOfShards(Judge):
     shards: list[Any]
     net: Net
 
-    def __init__(self, engine: Engine, shards: list[Any], net: Net, calibrates: bool) -> None:
+    def __init__(
+        self, engine: Engine, shards: list[Any], net: Net, calibrates: bool, most: float
+    ) -> None:
         self.engine, self.shards, self.net = engine, shards, net
         self.score: None = None
         self.calibrates: bool = calibrates
+        self.most: float = most
         counts = engine.gather(engine.map(count, shards))
         self.weight: float = sum(weight for *_, weight in counts)
         self.seen: list[Any] = []

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -14,9 +15,9 @@ from skdnn.fit.judge import Judge
 from skdnn.fit.objective import Objective
 from skdnn.fit.recipe import batch_rows, n_epochs
 from skdnn.fit.rows import Batches, Rows
-from skdnn.losses import BinaryCrossEntropy
+from skdnn.losses import BinaryCrossEntropy, CategoricalCrossEntropy
 from skdnn.network import Network, Parameters
-from skdnn.parameters import HELD_OUT_FROM
+from skdnn.parameters import HELD_OUT_FROM, SMOOTHING
 from skdnn.verify import gradients
 from tests.cases import ESTIMATORS
 
@@ -228,3 +229,87 @@ def test_a_refit_is_not_stretched_where_the_loss_is_flat_at_its_best():
     best = model.fit(X, y).best_n_iter_
     assert model.validation_loss_curve_[best - 1] > 0.95 * model.validation_loss_curve_[best // 2]
     assert model.n_iter_ == best > 0.5 * n_epochs(len(y))
+
+
+# Targets of more than two classes are smoothed in training alone.
+
+
+def three_classes(n=300):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 4))
+    return X, np.digitize(X[:, 0] + 0.3 * rng.normal(size=n), [-0.3, 1.5])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "params, n, s",
+    [
+        ({}, 300, SMOOTHING),
+        ({"n_estimators": 2}, 300, SMOOTHING),
+        ({"refit": False}, 300, SMOOTHING),
+        ({"solver": "sgd"}, 300, SMOOTHING),
+        ({"scoring": "accuracy"}, 300, SMOOTHING),
+        ({"early_stopping": True}, 60, SMOOTHING),
+        ({}, 60, 0.0),
+        ({"calibrate": False}, 300, 0.0),
+        ({"early_stopping": False}, 300, 0.0),
+        ({"solver": "lbfgs"}, 300, 0.0),
+        ({"label_smoothing": 0.0}, 300, 0.0),
+        ({"label_smoothing": 0.2}, 300, 0.2),
+    ],
+)
+def test_targets_are_smoothed_where_calibration_follows(params, n, s):
+    X, y = three_classes(n)
+    model = DNNClassifier((4,), max_iter=3, random_state=0).set_params(**params).fit(X, y)
+    assert model.recipe_.label_smoothing == s
+    assert (model.recipe_.most_factor > 1.0) == (s == SMOOTHING)
+
+
+@pytest.mark.parametrize("Estimator", [DNNClassifier, DNNBinaryClassifier])
+def test_of_two_classes_and_in_partial_fit_targets_are_as_they_are(Estimator):
+    X, y = three_classes()
+    two = Estimator((4,), max_iter=3, random_state=0).fit(X, y > 0)
+    assert two.recipe_.label_smoothing == 0.0 and two.recipe_.calibration[0] <= 1.0
+    part = DNNClassifier((4,), random_state=0).partial_fit(X, y, classes=[0, 1, 2])
+    assert part.recipe_.label_smoothing == 0.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch_size", [50, 300])
+def test_only_the_gradient_is_of_smoothed_targets(batch_size, dtype):
+    (X, y), s, shares = three_classes(), 0.2, np.array([0.5, 0.3, 0.2])
+    X = X.astype(dtype)
+    sizes = (4, 5, 3)
+    theta = np.random.default_rng(1).normal(size=Parameters.count(sizes)).astype(dtype)
+    network = Network(Parameters(sizes, theta), ["relu"], CategoricalCrossEntropy())
+    tables = {"plain": np.eye(3), "mixed": (1 - s) * np.eye(3) + s * shares}
+    rows = {name: Rows(X, y, None, table.astype(dtype)) for name, table in tables.items()}
+    rows["smoothed"] = rows["plain"].smoothed((s, shares))
+
+    def epoch(of):
+        objective = Objective(Batches(rows[of]), network, 1e-3, batch_size)
+        gradients = []
+        rng, at = np.random.default_rng(0), network.parameters
+        cost = objective.epoch(at, True, rng, lambda i: gradients.append(+objective.gradient.theta))
+        return cost.J, objective.value(at).J, np.array(gradients)
+
+    cost, value, gradients = epoch("smoothed")
+    assert (cost, value) == epoch("plain")[:2]
+    assert_allclose(gradients, epoch("mixed")[2], rtol=0, atol=8 * np.finfo(dtype).eps)
+    assert not np.allclose(gradients, epoch("plain")[2], atol=1e-3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_loss_and_curves_are_of_the_labels_as_they_are(weighted):
+    X, y = three_classes()
+    w = 1.0 + (y == 1) if weighted else None
+    model = DNNClassifier((8,), random_state=0, alpha=1e-3).fit(X, y, sample_weight=w)
+    p = model.predict_proba(X)
+    total = len(y) if w is None else w.sum()
+    penalty = 0.5e-3 / total * sum(np.sum(W**2) for W in model.weights_)
+    assert_allclose(model.loss_, log_loss(y, p, sample_weight=w) + penalty, rtol=1e-9)
+    # An entropy of 0.05 shared by three is 0.2: no curve of smoothed targets comes below it.
+    easy = DNNClassifier((8,), random_state=0).fit(X, np.digitize(X[:, 0], [-0.3, 1.5]))
+    assert max(min(easy.loss_curve_), min(easy.validation_loss_curve_)) < 0.15
+    shares = np.bincount(y, w) / total
+    assert_allclose(model.recipe_.settings.smoothing[1], shares, rtol=1e-12)

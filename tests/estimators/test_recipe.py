@@ -7,7 +7,8 @@ import pytest
 
 import skdnn.fit.recipe
 from skdnn import DNNClassifier, DNNRegressor
-from skdnn.fit.recipe import batch_rows, n_epochs
+from skdnn.fit.recipe import SUREST, batch_rows, n_epochs
+from skdnn.parameters import SMOOTHING
 from tests.cases import CASES, UNCONVERGED, Crash, X, classes_of, default, epoch, many, plain
 from tests.cases import Spy as Stop
 
@@ -79,13 +80,14 @@ def test_a_default_fit_is_told():
         "calibrate": True,
         "refit": True,
         "n_estimators": 1,
+        "label_smoothing": SMOOTHING,
         "seed": int(np.random.RandomState(0).randint(2**31 - 1)),
         "best_epoch": [model.best_n_iter_],
         "n_epochs": [model.n_iter_],
         "refitted": [True],
         "ended": [""],
     }
-    assert 0.1 <= factor <= 1.0 and len(added) == 3
+    assert 0.1 <= factor <= SUREST and len(added) == 3
     assert model.n_iter_ == round(stretch * model.best_n_iter_)
 
 
@@ -105,6 +107,7 @@ def test_a_plain_fit_is_told():
         "calibrate": False,
         "refit": False,
         "n_estimators": 1,
+        "label_smoothing": 0.0,
         "seed": int(np.random.RandomState(3).randint(2**31 - 1)),
         "best_epoch": [4],
         "n_epochs": [4],

@@ -6,7 +6,9 @@ import weakref
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
+from sklearn.base import clone
 
+from skdnn import DNNBinaryClassifier, DNNClassifier
 from tests.cases import CASES, UNCONVERGED, many, plain
 
 pytestmark = UNCONVERGED
@@ -57,6 +59,17 @@ def test_fits_leave_nothing(no_collector, params, form):
     X, y = many("regressor")
     rows = form(X)
     assert left_behind(lambda: plain("regressor", **WIDE, **params).fit(rows, y), 20) < 400_000
+
+
+@pytest.mark.parametrize("Estimator", [DNNBinaryClassifier, DNNClassifier])
+def test_calibrated_fits_leave_nothing(no_collector, Estimator):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 20))
+    y = (X[:, 0] + rng.normal(size=300) > 0) * 1 + (Estimator is DNNClassifier) * (X[:, 1] > 1)
+    params = {"hidden_layer_sizes": (1000,), "max_iter": 6, "learning_rate_init": 0.3}
+    model = Estimator(random_state=0, **params)
+    assert 0.1 < model.fit(X, y).recipe_.calibration[0] != 1.0  # found between its bounds
+    assert left_behind(lambda: clone(model).fit(X, y), 10) < 400_000
 
 
 class Watching:

@@ -85,7 +85,7 @@ def test_a_refit_that_fails_leaves_the_calibration_of_the_search(monkeypatch, fa
     name = "multiclass"
     params = {"max_iter": 40, "learning_rate_init": 0.5, "hidden_layer_sizes": (50,)}
     searched = default(name, refit=False, **params).fit(*many(name))
-    assert searched.recipe_.calibration[0] < 1.0
+    assert searched.recipe_.calibration[0] != 1.0
     model = default(name, refit=True, **params).set_callbacks(*failure(monkeypatch))
     with pytest.warns((RuntimeWarning, UserWarning)):
         model.fit(*many(name))
@@ -193,7 +193,8 @@ def test_a_large_max_iter_is_not_less_than_auto(max_iter):
     X, y = load_digits(return_X_y=True)
     X, y = X[::3], y[::3]
     auto, large = (
-        DNNClassifier((32,), random_state=0, max_iter=m).fit(X, y) for m in ("auto", max_iter)
+        DNNClassifier((32,), random_state=0, max_iter=m, label_smoothing=0.0).fit(X, y)
+        for m in ("auto", max_iter)
     )
     assert not auto.recipe_.ended[0] and auto.recipe_.stretch[0] > 1.0
     assert large.recipe_.n_epochs >= auto.recipe_.n_epochs
