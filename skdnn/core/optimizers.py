@@ -106,11 +106,13 @@ class Optimizer:
     def step(self, theta: Array, gradient: Array, rate: float) -> None:
         """Take one step of the learning rate `rate` down the gradient, in place."""
         self.t += 1
+        is_one = len(self._blocks) == 1  # of which no part is taken: 0.3 us
         for block, state, factors, s in self._blocks:
-            self._update(theta[block], gradient[block], rate, state, factors, s)
+            x, g = (theta, gradient) if is_one else (theta[block], gradient[block])
+            self._update(x, g, rate, state, factors, s)
             if self.t % PERIOD == 0:
-                for x in (theta[block], *state[: self.n_decaying]):
-                    drop_small(x, s)
+                for decaying in (x, *state[: self.n_decaying]):
+                    drop_small(decaying, s)
 
     def _update(
         self,
