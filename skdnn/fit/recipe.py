@@ -32,7 +32,9 @@ from skdnn.fit.training import OF_SEARCH, End, Found, Plan, State, train, train_
 from skdnn.fit.watch import Run
 
 DEEP = 8  # from so many layers on "fan_in" divides the rate by their number too
-MARGIN = 50  # steps that n_iter_no_change="auto" grants beyond its share
+# Steps that n_iter_no_change="auto" grants beyond its share, and at least so many epochs: of many
+# rows an epoch is many steps, and where squared errors have a heavy tail one may be lucky.
+MARGIN, MARGIN_EPOCHS = 50, 3
 # What a refit takes more epochs by, where the best one was the last: a network that still
 # got better then has more to gain, and it is cheaper to find that out in a short search.
 # To have fallen by FALLING since half as many epochs is to get better: a loss that is flat
@@ -717,7 +719,8 @@ def _plan(settings: Any, n: int, of: int, keep_best: bool = False) -> Plan:
     patience, margin = settings.n_iter_no_change, None
     if patience == "auto":
         patience = 10 if adaptive or (warns and not keep_best) else np.inf
-        margin = ceil(MARGIN * batch_size / n) if keep_best and not adaptive else None
+        if keep_best and not adaptive:
+            margin = max(ceil(MARGIN * batch_size / n), MARGIN_EPOCHS)
     return Plan(
         max_iter=settings.max_iter,
         batch_size=n if settings.solver in ("gd", "lbfgs") else min(batch_size, n),
