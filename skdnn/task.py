@@ -19,7 +19,8 @@ from skdnn.door import Data, power_of_two
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.judge import Score
 from skdnn.fit.objective import CHUNK, Objective
-from skdnn.fit.recipe import ProblemInMemory, Recipe
+from skdnn.fit.problem import ProblemInMemory
+from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import Rows, stacked
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Watched

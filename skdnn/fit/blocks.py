@@ -24,7 +24,8 @@ from skdnn.fit.holdout import draw
 from skdnn.fit.intercepts import intercepts
 from skdnn.fit.judge import Judge, Score
 from skdnn.fit.objective import CHUNK, Cost, Objective
-from skdnn.fit.recipe import Problem, Recipe
+from skdnn.fit.problem import Problem
+from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import Batches, Rows, Smoothing, pooled
 from skdnn.fit.training import Found, Plan, State
 
@@ -221,7 +222,7 @@ class ProblemInBlocks(Problem):
     `take` returns the rows of ascending numbers among those of weight > 0: as they were given, and
     in the network's coordinates. Those of classes that no other row has are left out, of the
     numbers too. `score` returns how to score rows as they were given, or `given` for None. For
-    the rest see :class:`~skdnn.fit.recipe.ProblemInMemory`.
+    the rest see :class:`~skdnn.fit.problem.ProblemInMemory`.
     """
 
     blocks: Blocks

@@ -34,7 +34,7 @@ def split(
     """Return the numbers of the rows to train on, and those of n rows that are held out.
 
     A class that is not trained on does not judge: a row of it goes back. The first three are
-    as :class:`~skdnn.fit.recipe.ProblemInMemory` has them.
+    as :class:`~skdnn.fit.problem.ProblemInMemory` has them.
     """
     stratify = None
     if strata is not None:

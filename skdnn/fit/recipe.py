@@ -1,13 +1,12 @@
 """What a fit does, in order: hold out, search, calibrate, refit.
 
 :func:`fit_network` is that recipe. :class:`Recipe` has what it needs to know, every "auto"
-resolved, and :class:`Problem` what it is applied to.
+resolved, and :class:`~skdnn.fit.problem.Problem` what it is applied to.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from math import ceil, isfinite, log2
 from numbers import Real
@@ -15,19 +14,15 @@ from typing import Any, Self
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
-from numpy.typing import NDArray
 
-from skdnn.core.activations import Array
 from skdnn.core.initializers import FAMILY_OF, initialize
-from skdnn.core.network import Network, Parameters
+from skdnn.core.network import Parameters
 from skdnn.core.optimizers import OPTIMIZERS, Optimizer
 from skdnn.core.schedules import ENDS_AT_ZERO, SCHEDULES, Schedule, with_warmup
 from skdnn.door import about
-from skdnn.fit.holdout import draw, how_many, split
-from skdnn.fit.intercepts import intercepts
-from skdnn.fit.judge import Judge, Score
-from skdnn.fit.objective import CHUNK, Criterion, Objective
-from skdnn.fit.rows import Batches, Rows, Smoothing
+from skdnn.fit.holdout import how_many
+from skdnn.fit.judge import Judge
+from skdnn.fit.problem import Problem
 from skdnn.fit.training import OF_SEARCH, End, Found, Plan, State, train, train_lbfgs
 from skdnn.fit.watch import Run
 
@@ -43,7 +38,6 @@ LONGER, FALLING = 1.75, 0.05
 # A search and, if it is given less time than it would take, the refit after it share this out.
 FOR_SEARCH = 0.4
 SUREST = 3.0  # the factor up to which calibration undoes what smoothed targets hold back
-MOST_OUTPUTS = 1 << 24  # of all rows, to find intercepts by
 LEAST_STEPS = 16  # that a call of partial_fit takes at least, where its batches have grown
 MOST_NETWORKS = 25  # more of them hardly lower the error of their mean
 # Many held-out rows tell a smaller fall from chance, if the loss never rose: RMSE 9.69 of 120,000
@@ -52,113 +46,6 @@ TOLD = FALLING * 800**0.5
 
 
 BROKEN_OFF = (End.STOPPED, End.INTERRUPTED)
-
-
-class Problem:
-    """What a recipe is applied to: training rows, wherever they are.
-
-    Attributes
-    ----------
-    network : Network
-        Sizes, activations, loss and the type to train in; its weights are not used.
-    earlier : State, optional
-        Where an earlier fit ended, to go on from.
-    """
-
-    network: Network
-    earlier: State | None
-
-    def hold_out(self, recipe: Recipe, seed: int) -> tuple[Any, Judge | None]:
-        """Return which rows to train on, None for all, and who judges."""
-        raise NotImplementedError
-
-    def objective(self, numbers: Any, settings: Any, plan: Plan) -> Criterion:
-        """Return what to minimise: J on the rows that `hold_out` returned, or on all."""
-        raise NotImplementedError
-
-    def intercepts(self, found: Found) -> Array | None:
-        """Return what calibration adds to the raw outputs after its factor; None for nothing."""
-        return None
-
-
-@dataclass(frozen=True)
-class ProblemInMemory(Problem):
-    """What a recipe is applied to where the rows are here.
-
-    Attributes
-    ----------
-    rows : Rows
-        All training rows.
-    network : Network
-        As for :class:`Problem`.
-    unit : float or ndarray of shape (n_outputs,)
-        What one unit of the loss is in that of y.
-    counted, spare : int ndarray
-        The numbers of the rows of weight > 0, and of those of them that may be held out.
-    strata : int ndarray of shape (n,) or None
-        The class of every row, where rows have one.
-    score : callable
-        Returns how to score the held-out rows of given numbers, or of `given` for None.
-    given : Rows, optional
-        The user's own rows to validate on.
-    earlier : State, optional
-        As for :class:`Problem`.
-    chosen : tuple, optional
-        The numbers of the rows to search on, and of those to hold out or None for `given`.
-    smoothing : tuple, optional
-        How the targets that are trained on, and they alone, are smoothed.
-    """
-
-    rows: Rows
-    network: Network
-    unit: Any
-    counted: NDArray[np.intp]
-    spare: NDArray[np.intp]
-    strata: NDArray[np.intp] | None
-    score: Callable[[NDArray[Any] | None], Score | None]
-    given: Rows | None = None
-    earlier: State | None = None
-    chosen: tuple[NDArray[np.intp], NDArray[np.intp] | None] | None = None
-    smoothing: Smoothing | None = None
-
-    def hold_out(self, recipe: Recipe, seed: int) -> tuple[NDArray[np.intp] | None, Judge | None]:
-        """Return the numbers of the rows to train on, None for all, and who judges.
-
-        What is held out is stratified by class, where there are enough rows of each, unless
-        the user has chosen it.
-        """
-        training, held_out = self.chosen or (None, None)
-        if recipe.n_held_out and self.chosen is None:
-            training, held_out = split(
-                self.counted, self.spare, self.strata, recipe.n_held_out, seed
-            )
-        rows = self.given if held_out is None else self.rows
-        if rows is None:
-            return training, None
-        score = self.score(held_out) if recipe.early_stopping else None
-        calibrates = recipe.calibrate and score is None
-        asked = score, calibrates, recipe.most_factor
-        return training, Judge(rows, self.network, self.unit, *asked, numbers=held_out)
-
-    def objective(self, numbers: Any, settings: Any, plan: Plan) -> Objective:
-        """Return J on the rows of given numbers, None for all."""
-        batches = Batches(self.rows.smoothed(self.smoothing), numbers)
-        m, dropout = plan.batch_size, settings.dropout
-        return Objective(batches, self.network, settings.alpha, m, dropout, self.unit)
-
-    def intercepts(self, found: Found) -> Array:
-        """Return those that give the classes their shares among the rows trained on.
-
-        Among some of them, drawn at random, if they have many outputs.
-        """
-        numbers: Any = found.numbers
-        n = len(self.rows if numbers is None else numbers)
-        most = max(MOST_OUTPUTS // self.network.parameters.sizes[-1], CHUNK)
-        if n > most:  # of so many classes that all their outputs at once were the peak of a fit
-            drawn = draw(n, most, np.random.default_rng(found.state.seed))
-            numbers = drawn if numbers is None else numbers[drawn]
-        rows = Objective(Batches(self.rows, numbers), self.network, 0.0, CHUNK, trains=False)
-        return intercepts(rows, found.state.final(), found.factor)
 
 
 # ------------------------------------------------------------------ the recipe, on one page

@@ -26,7 +26,8 @@ from skdnn.fit.holdout import split
 from skdnn.fit.intercepts import balanced, moved
 from skdnn.fit.judge import Judge
 from skdnn.fit.objective import CHUNK, Cost, Criterion, Objective
-from skdnn.fit.recipe import Problem, Recipe
+from skdnn.fit.problem import Problem
+from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import Batches, Rows, Smoothing, add_up, aligned
 from skdnn.fit.threads import one_thread
 from skdnn.fit.training import Found, Plan, State

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-import skdnn.fit.recipe
+import skdnn.fit.problem
 from skdnn import DNNClassifier, DNNRegressor
 from skdnn.fit.recipe import SUREST, batch_rows, n_epochs
 from skdnn.parameters import SMOOTHING
@@ -203,7 +203,7 @@ def test_there_is_no_recipe_before_a_fit():
 
 def test_intercepts_of_many_outputs_are_found_by_some_rows(monkeypatch):
     def mean_shares(most):
-        monkeypatch.setattr(skdnn.fit.recipe, "MOST_OUTPUTS", most)
+        monkeypatch.setattr(skdnn.fit.problem, "MOST_OUTPUTS", most)
         rng = np.random.default_rng(0)
         x = rng.normal(size=(4000, 2))
         y = np.digitize(x[:, 0] + rng.normal(size=4000), [-2.5, 1.0, 2.0])
