@@ -276,6 +276,7 @@ class BaseDNN(CallbackSupportMixin, Fitted):
                         self._partial_fit(taken(X, rows), source.targets(rows), w, classes)
             return self
         X, y, sample_weight = map(loaded, (X, y, sample_weight))
+        validate(self)  # which scikit-learn leaves out from the second call on
         check(self)
         if self.early_stopping and not is_auto(self.early_stopping):
             raise ValueError("partial_fit does not support early_stopping=True.")

@@ -262,10 +262,7 @@ class _File:
         temporary = f"{self.path}.{secrets.token_hex(8)}.tmp"
         try:
             with open(temporary, "xb") as file:
-                with zipfile.ZipFile(file, "w") as archive:  # which NumPy 2.0 leaves open on errors
-                    for name, array in arrays.items():
-                        with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
-                            np.lib.format.write_array(part, array, allow_pickle=False)
+                _archive(file, arrays)
                 file.flush()
                 os.fsync(file.fileno())
             there = self._owner_there()
@@ -326,6 +323,21 @@ def _check_place(path: str) -> None:
         raise IsADirectoryError(f"The checkpoint must be a file; {path} is a directory.")
     if os.path.lexists(place) and not os.path.isfile(place):
         raise OSError(f"The checkpoint must be a regular file; {path} is something else.")
+
+
+def _archive(file: Any, arrays: dict[str, Any]) -> None:
+    """Write arrays into an open file; NumPy 2.0's own function leaves it open on errors."""
+    archive = zipfile.ZipFile(file, "w")
+    try:
+        with archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
+                    np.lib.format.write_array(part, array, allow_pickle=False)
+    except ValueError as error:  # of an archive that cannot be closed where it was interrupted
+        archive.fp = None  # or it would try again when it is let go
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
 
 
 def _name(temporary: str, path: str) -> None:

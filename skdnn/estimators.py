@@ -18,7 +18,7 @@ from skdnn.blocks import is_large, loaded, parts_of
 from skdnn.checks import quantiles
 from skdnn.core.activations import Array
 from skdnn.core.losses import LOSSES
-from skdnn.declaration import estimator, explained
+from skdnn.declaration import estimator, explained, is_auto
 from skdnn.door import Data, about, read_classes, read_targets, warn_if_rounded
 from skdnn.fit.rows import Smoothing
 from skdnn.parameters import SMOOTHING, OfClassifier, OfRegressor
@@ -247,11 +247,12 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
     @property
     def _own_smoothing(self) -> float:
         """The smoothing that is a part of the loss."""
-        return 0.0 if isinstance(self.label_smoothing, str) else self.label_smoothing
+        return 0.0 if is_auto(self.label_smoothing) else float(self.label_smoothing)
 
     def _smoothing(self, task: Any, values: dict[str, Any]) -> Smoothing | None:
         follows = values["early_stopping"] and values["calibrate"]
-        if not follows or not isinstance(self.label_smoothing, str):
+        # Rows that an earlier fit was trained on do not show how unsure smoothed targets made it.
+        if not follows or not is_auto(self.label_smoothing) or task.earlier is not None:
             return None
         shares = task.shares()
         return None if shares is None else (SMOOTHING, shares)

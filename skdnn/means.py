@@ -120,6 +120,7 @@ class LevelSums:
         between = (count @ (each - mean) ** 2 / max(k - 1, 1) - within) / max(size, 1e-12)
         most = 1e6 * n
         ratio = np.where(between > within / most, within / np.maximum(between, 1e-300), most)
+        ratio = np.maximum(ratio, 1e-12)  # of a level that no row has it makes the mean of all
         return self.center + (total + ratio * mean) / (count[:, None] + ratio)
 
     def crossed(self) -> Array:

@@ -85,7 +85,7 @@ class Common:
         doc="""int, 'auto' or 'sqrt'
         Rows in a mini-batch of 'sgd' and 'adam'; 'sqrt' makes equal ones of at most 64 or about
         sqrt(n_samples) rows. In `partial_fit` that is of the rows of all calls, where a call of
-        many rows is still 16 steps.""",
+        many rows is still 32 steps.""",
         auto=Auto("'auto' is min(200, n_samples)."),
     )
     learning_rate: ScheduleName | Callable[[float], float] = param(
@@ -537,8 +537,8 @@ class OfClassifier(Layers, Common):
             than two classes and calibration follows: by 0.05, of which each class has its share
             of the (weighted) rows. What is held out is judged, and ``loss_`` is found, by the
             labels as they are, and calibration may make the network up to 3 times surer, where
-            it otherwise never does. It is 0 if nothing calibrates, of two classes, and in
-            `partial_fit`."""
+            it otherwise never does. It is 0 if nothing calibrates, of two classes, in `partial_fit`
+            and where a warm start goes on."""
         ),
     )
     calibrate: bool | AutoName = param(

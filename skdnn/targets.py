@@ -452,10 +452,11 @@ class Classes(Labelled):
         return self.labels(y), table.astype(dtype)
 
     def shares(self, y: NDArray[Any], w: Array | None) -> Array | None:
-        if self.n_outputs == 2:
-            return None
         counts = np.bincount(self.labels(y), w, self.n_outputs)
-        return counts / counts.sum()
+        if np.count_nonzero(counts) <= 2:
+            return None
+        finite = np.nan_to_num(counts) / self.n_outputs  # as their sum may be beyond float64
+        return finite / finite.sum()
 
     def decode(self, Z: Array) -> NDArray[Any]:
         return self.classes[np.argmax(Z, axis=1)]

@@ -193,6 +193,21 @@ class TaskInMemory(Task):
             data, inputs, targets, weigh, network, given, earlier, pair, joins, tables=tables
         )
 
+    def shares(self) -> Array | None:
+        parts = [self.data, *([self.given] if self.given is not None and self.joins else [])]
+        y, weights = (
+            np.concatenate([of.y for of in parts]),
+            [self.weigh(of.y, of.w) for of in parts],
+        )
+        if all(w is None for w in weights):
+            return self.targets.shares(y, None)
+        each = [
+            np.ones(len(of.y)) if w is None else w * of.unit
+            for w, of in zip(weights, parts, strict=True)
+        ]
+        largest = max(float(np.max(w)) for w in each)
+        return self.targets.shares(y, np.concatenate(each) / largest)
+
     @property
     def n(self) -> int:
         n = len(self.data.y)

@@ -38,7 +38,7 @@ LONGER, FALLING = 1.75, 0.05
 # A search and, if it is given less time than it would take, the refit after it share this out.
 FOR_SEARCH = 0.4
 SUREST = 3.0  # the factor up to which calibration undoes what smoothed targets hold back
-LEAST_STEPS = 16  # that a call of partial_fit takes at least, where its batches have grown
+LEAST_STEPS = 32  # that a call of partial_fit takes at least, where its batches have grown
 MOST_NETWORKS = 25  # more of them hardly lower the error of their mean
 # Many held-out rows tell a smaller fall from chance, if the loss never rose: RMSE 9.69 of 120,000
 # rows with 64 of noise variance became 9.48. It is FALLING for as many as 4,000 rows hold out.
@@ -105,7 +105,7 @@ def _one_by_one(recipe: Recipe, problem: Problem, runs: list[Run]) -> list[Found
     takes = 0.0
     for run in runs:
         begin = time.monotonic()
-        if takes > run.clock.left:
+        if takes > run.clock.left and found:
             break
         run.begin()
         one = fit_network(recipe, problem, run, found[0] if found else None)
@@ -130,7 +130,7 @@ def _at_once(recipe: Recipe, problem: Problem, runs: list[Run], jobs: int) -> li
             return found
     for group in (runs[i : i + size] for i in range(0, len(runs), size)):
         begin, first = time.monotonic(), found[0] if recipe.refit else None
-        if takes > group[0].clock.left:
+        if takes > group[0].clock.left and found:
             break
         calls = (delayed(fit_network)(recipe, problem, run, first) for run in group)
         try:

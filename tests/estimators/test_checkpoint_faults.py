@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import zipfile
 from types import FunctionType, ModuleType
 
 import numpy as np
@@ -983,3 +984,22 @@ def test_networks_that_were_found_are_not_fitted_again(path):
     resumed, left = fit(path, n_estimators=4)
     assert left == 2
     assert_same(resumed, expected)
+
+
+def test_an_interrupt_between_the_parts_of_an_archive_is_an_interrupt(path, monkeypatch):
+    crashed(path)
+    before, opened = path.read_bytes(), zipfile.ZipFile.open
+
+    def interrupted(self, name, mode="r", **params):
+        handle = opened(self, name, mode, **params)
+        if mode == "w":
+            kept.append(handle)
+            raise KeyboardInterrupt
+        return handle
+
+    kept = []
+    monkeypatch.setattr(zipfile.ZipFile, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(path)
+    monkeypatch.undo()
+    assert path.read_bytes() == before and os.listdir(path.parent) == [path.name]

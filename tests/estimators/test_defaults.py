@@ -313,3 +313,43 @@ def test_loss_and_curves_are_of_the_labels_as_they_are(weighted):
     assert max(min(easy.loss_curve_), min(easy.validation_loss_curve_)) < 0.15
     shares = np.bincount(y, w) / total
     assert_allclose(model.recipe_.settings.smoothing[1], shares, rtol=1e-12)
+
+
+def test_where_a_warm_start_goes_on_nothing_is_smoothed():
+    # The rows that it holds out have been trained on, and would show the network to be sure.
+    X, y = three_classes()
+    model = DNNClassifier((8,), random_state=0, warm_start=True)
+    assert model.fit(X, y).recipe_.label_smoothing == SMOOTHING
+    for _ in range(2):
+        recipe = model.fit(X, y).recipe_
+        assert recipe.label_smoothing == 0.0 and recipe.calibration[0] <= 1.0
+
+
+def test_a_class_without_weight_is_none_to_smooth_towards():
+    X, y = three_classes()
+    w = (y < 2) * 1.0
+    for params, given in (({}, w), ({"class_weight": {0: 1.0, 1: 1.0, 2: 0.0}}, None)):
+        model = DNNClassifier((4,), max_iter=3, random_state=0, **params)
+        model.fit(X, y, sample_weight=given)
+        assert model.recipe_.label_smoothing == 0.0 and model.recipe_.calibration[0] <= 1.0
+
+
+def test_shares_are_of_all_rows_that_are_trained_on():
+    X, y = three_classes()
+    order = np.roll(np.argsort(y, kind="stable"), 5)  # the first have few of the last class
+    X, y = X[order], y[order]
+    params = {"scale_inputs": None, "random_state": 0, "max_iter": 3, "hidden_layer_sizes": (4,)}
+    first, rest = np.arange(200), np.arange(200, 300)
+    beside = DNNClassifier(refit=True, **params)
+    beside.fit(X[first], y[first], X_val=X[rest], y_val=y[rest])
+    chosen = DNNClassifier(validation_fraction=[(first, rest)], **params).fit(X, y)
+    assert beside.loss_ == chosen.loss_ and np.array_equal(beside.coefs_[0], chosen.coefs_[0])
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-20, 1e300, 1e307])
+def test_shares_are_of_weights_of_any_scale(scale):
+    X, y = three_classes()
+    weights = dict.fromkeys(range(3), scale)
+    model = DNNClassifier((4,), max_iter=3, random_state=0, alpha=0.0, class_weight=weights)
+    shares = np.bincount(y) / len(y)
+    assert_allclose(model.fit(X, y).recipe_.settings.smoothing[1], shares, rtol=1e-12)

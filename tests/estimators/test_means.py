@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn.means import FOLDS, LevelSums, folds_of
 
 N, LEVELS = 400, 50
@@ -81,3 +82,27 @@ def test_rows_at_equal_distances_are_in_all_folds_alike(step):
 
 def test_rows_of_weight_0_are_not_counted():
     assert_array_equal(folds_of(W, N)[W > 0], folds_of(None, np.count_nonzero(W)))
+
+
+@pytest.mark.parametrize("n_levels", [33, 100])
+@pytest.mark.parametrize("Estimator", [DNNRegressor, DNNBinaryClassifier, DNNClassifier])
+@pytest.mark.parametrize("n", [200, 1000])
+def test_a_target_that_differs_in_one_row_has_means_of_every_level(Estimator, n, n_levels):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=n), np.resize(np.arange(n_levels), n)])
+    y = np.zeros(n) if Estimator is not DNNClassifier else rng.integers(0, 2, n)
+    y[3] = 2
+    model = Estimator(categorical_features=[1], max_iter=2, hidden_layer_sizes=(4,), random_state=0)
+    assert np.isfinite(model.fit(X, y).loss_)
+    assert np.isfinite(model._model.inputs(np.array([[0.0, np.nan], [0.0, -1.0]]))).all()
+
+
+def test_a_level_that_no_row_has_is_the_mean_where_nothing_varies_within_levels():
+    n, n_levels = 300, 40
+    x, folds = np.resize(np.arange(float(n_levels)), n), folds_of(None, n)
+    Y = np.zeros((n, 1))
+    Y[3] = 1.0
+    sums = LevelSums.of(x, n_levels, None, Y, Y.mean(axis=0), folds)
+    for k in range(FOLDS):
+        means = sums.means(without=k)
+        assert_allclose(means[-2:, 0], Y[folds != k].mean(), atol=1e-12)

@@ -369,10 +369,10 @@ def test_batches_grow_with_the_rows_of_all_calls(rows):
     sizes = [model.partial_fit(X, X[:, 0]).recipe_.batch_size for _ in range(30)]
     first = batch_rows(rows)
     assert sizes[0] == first and sizes == sorted(sizes)
-    # As fit has it for that many rows, but a call takes 16 steps at least, or as many as before.
+    # As fit has it for that many rows, but a call takes 32 steps at least, or as many as before.
     for calls, size in enumerate(sizes, 1):
-        assert size <= max(first, min(batch_rows(calls * rows), rows // 16))
-    assert (sizes[-1] > first) == (rows >= 2_000)
+        assert size <= max(first, min(batch_rows(calls * rows), rows // 32))
+    assert (sizes[-1] > first) == (rows == 9_000)
 
 
 @pytest.mark.parametrize("batch_size", [50, "auto"])
@@ -381,3 +381,19 @@ def test_batches_that_the_user_sized_stay(batch_size):
     model = DNNRegressor(hidden_layer_sizes=4, batch_size=batch_size, random_state=0)
     sizes = {model.partial_fit(X, X[:, 0]).recipe_.batch_size for _ in range(5)}
     assert sizes == {50 if batch_size == 50 else 200}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"label_smoothing": "0.1"}, {"label_smoothing": -0.1}, {"alpha": -1.0}, {"solver": "x"},
+     {"batch_size": "no"}, {"learning_rate_init": np.nan}, {"dropout": None}],
+)  # fmt: skip
+def test_a_value_that_breaks_its_rule_is_refused_in_every_call(params):
+    (name,) = params
+    y = CASES["multiclass"].y
+    model = default("multiclass").partial_fit(X, y, classes=np.unique(y))
+    before = contents_of(model)
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of DNNClassifier must be"):
+        model.set_params(**params).partial_fit(X, y)
+    model.set_params(**{name: getattr(default("multiclass"), name)})
+    assert contents_of(model) == before

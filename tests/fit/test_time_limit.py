@@ -115,3 +115,12 @@ def test_a_limit_that_cannot_be_kept_is_refused(params, message):
 def test_a_limit_is_refused_by_partial_fit():
     with pytest.raises(ValueError, match=r"'time_limit' .* None in partial_fit"):
         network(time_limit=5).partial_fit(X, y)
+
+
+@pytest.mark.parametrize("n_estimators, n_jobs", [(1, None), (3, None), (3, 2)])
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_limit_that_is_over_before_training_begins_leaves_one_epoch(n_estimators, n_jobs, refit):
+    X, y = np.repeat([[0.0], [1.0]], 60, axis=0), np.arange(120.0)
+    params = {"n_estimators": n_estimators, "n_jobs": n_jobs, "refit": refit}
+    model = DNNRegressor(time_limit=1e-9, random_state=0, **params).fit(X, y)
+    assert set(model.recipe_.ended) == {"out of time"}
