@@ -64,6 +64,7 @@ class Rows:
     w_unit: float
     prepare: Callable[[Any], Any]
     weight: float
+    expansion: Any
     smoothing: Smoothing | None
     _aims: Array | None  # of rows that are gathered: the smoothed Y
 
