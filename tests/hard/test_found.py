@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from skdnn import DNNRegressor
+from skdnn.checkpoint import _File
 from skdnn.verify import gradients
 from tests.cases import UNCONVERGED
 from tests.hard.strangers import Files
@@ -131,3 +132,15 @@ def test_gradients_of_costs_that_overflow_are_checked_without_a_warning():
     far = model(loss="poisson", scale_target=False).partial_fit(X, np.exp(y))
     far.intercepts_[-1][:] = 1e4
     assert not np.isfinite(gradients(far, X, np.exp(y)).cost)
+
+
+@pytest.mark.parametrize(
+    "value", [None, 3, "3", [], {}, np.zeros(3), np.zeros((0, 2))], ids=lambda value: repr(value)
+)
+def test_a_checkpoint_of_another_format_is_refused_by_name(tmp_path, value):
+    files = Files(tmp_path)
+    files.path.write_bytes(files.checkpoint)
+    file = _File(str(files.path))
+    file.write({**file.read(), "format": value})
+    with pytest.raises(ValueError, match=f"{files.path} has the format"):
+        _File(str(files.path)).read()
