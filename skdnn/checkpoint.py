@@ -227,7 +227,7 @@ class _File:
             raise self.refusal(f"is damaged ({type(error).__name__}: {error})") from error
         if not isinstance(kept, dict) or "format" not in kept:
             raise self.refusal("is not a checkpoint of skdnn")
-        if not isinstance(kept["format"], type(FORMAT)) or kept["format"] != FORMAT:
+        if not isinstance(kept["format"], str) or kept["format"] != FORMAT:
             raise self.refusal(f"has the format {kept['format']!r}; this version has {FORMAT!r}")
         if digest != fingerprint([text, arrays]):
             raise self.refusal("is damaged (it is not what was written)")

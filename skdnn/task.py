@@ -194,19 +194,10 @@ class TaskInMemory(Task):
         )
 
     def shares(self) -> Array | None:
-        parts = [self.data, *([self.given] if self.given is not None and self.joins else [])]
-        y, weights = (
-            np.concatenate([of.y for of in parts]),
-            [self.weigh(of.y, of.w) for of in parts],
-        )
-        if all(w is None for w in weights):
-            return self.targets.shares(y, None)
-        each = [
-            np.ones(len(of.y)) if w is None else w * of.unit
-            for w, of in zip(weights, parts, strict=True)
-        ]
-        largest = max(float(np.max(w)) for w in each)
-        return self.targets.shares(y, np.concatenate(each) / largest)
+        parts = [self.data] if self.given is None or not self.joins else [self.data, self.given]
+        weights = [(of, self.weigh(of.y, of.w)) for of in parts]
+        w = np.concatenate([np.ones(len(of.y)) if w is None else w * of.unit for of, w in weights])
+        return self.targets.shares(np.concatenate([of.y for of in parts]), w / w.max())
 
     @property
     def n(self) -> int:
