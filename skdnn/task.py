@@ -342,7 +342,8 @@ class TaskInMemory(Task):
         self, recipe: Recipe, score: Callable[[NDArray[Any] | None], Score | None] | None = None
     ) -> ProblemInMemory:
         dtype = np.dtype(recipe.precision)
-        rows = self.all_rows(dtype)
+        width = self.inputs.width
+        rows = self.all_rows(dtype).written_out(width)
         check_penalty(recipe.settings.alpha, rows.weight * rows.w_unit)
         return ProblemInMemory(
             rows=rows,
@@ -352,7 +353,7 @@ class TaskInMemory(Task):
             spare=self.spare,
             strata=self.targets.strata(self.data.y),
             score=score or (lambda numbers: None),
-            given=None if self.given is None else self.rows(self.given, dtype),
+            given=None if self.given is None else self.rows(self.given, dtype).written_out(width),
             earlier=self.earlier,
             chosen=self.chosen,
             smoothing=recipe.settings.smoothing,
