@@ -116,7 +116,7 @@ def parts_of(X: Any, y: Any, w: Any) -> Iterator[tuple[Any, Any, Any]]:
         yield taken(X, rows), np.asarray(y[rows]), None if w is None else np.asarray(w[rows])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Source:
     """Rows that are read by slices."""
 

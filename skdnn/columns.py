@@ -38,7 +38,7 @@ USUAL = (*NUMBERS, str)
 LARGE = 1e18  # beyond, it matters whether a number is of single or of double precision
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Columns:
     """Which columns hold categories, and the levels of each."""
 

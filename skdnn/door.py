@@ -60,7 +60,7 @@ TRANSFORM_INPUT = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Data:
     """Rows that have been checked."""
 

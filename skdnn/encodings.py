@@ -32,7 +32,7 @@ PART = 1 << 17  # bytes of ramps to write out at once
 FARTHEST = 8.0  # times its width that an outermost ramp goes on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ramps:
     """Columns that climb from 0 to 1/2 between two knots each, and are flat elsewhere.
 
@@ -229,7 +229,7 @@ def _with_tail(knots: Array, values: Array) -> Array:
         knots = np.insert(knots, len(knots) - 1, inside[len(inside) // 2])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Category:
     """A category's columns of A[0]: one for each of few levels, else the means of y.
 

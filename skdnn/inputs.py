@@ -39,7 +39,7 @@ FAR = 1e9  # where x / sqrt(1 + (x / 3)^2) is 3 to every digit
 NORMAL: Any = ndtri((np.arange(16)[:, None] + 0.5) / 16)  # quantiles of a normal column
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Inputs:
     """X to A[0]: numbers x -> (x - center) / scale, and what else a column becomes.
 

@@ -35,7 +35,7 @@ def numbers_of_levels(x: Array, n_levels: int) -> NDArray[np.intp]:
     return np.where((index < 0) | (index > n_levels), n_levels + 1, index)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LevelSums:
     """Sums over the rows of every level and fold."""
 

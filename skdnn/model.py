@@ -23,7 +23,7 @@ Decoder = Callable[[Array], NDArray[Any]]  # of raw outputs (n, m), row by row
 MEMORY_LIMIT = 64 * 2**20  # bytes of work space for a forward pass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """X -> y: what a fit leaves behind."""
 

@@ -22,7 +22,7 @@ NOWHERE = (np.inf, -np.inf, 0.0, 0.0)  # the description of a column that is mis
 BYTES = 1 << 23  # of X to take the statistics of at once, or 1,024 rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Summary:
     """What the coordinates are learnt from, of some rows: those of several lots merge."""
 

@@ -27,7 +27,7 @@ from skdnn.statistics import Summary, positive
 Weigh = Callable[[NDArray[Any], Array | None], Array | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Targets:
     """What all forms of y have in common."""
 
@@ -122,7 +122,7 @@ class Targets:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Numbers(Targets):
     """One number or several a row, in units of their own: y = center + scale * o.
 
@@ -265,7 +265,7 @@ class Numbers(Targets):
         return cls(loss, kept["n_outputs"], *learnt, summary)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Labelled(Targets):
     """What the forms of y that name classes have in common."""
 
@@ -357,7 +357,7 @@ class Labelled(Targets):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TwoClasses(Labelled):
     """One of two classes a row: one sigmoid, of the second."""
 
@@ -389,7 +389,7 @@ class TwoClasses(Labelled):
         return log_expit(np.hstack([-Z, Z]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LabelSets(Labelled):
     """Any of several labels a row, as an indicator matrix: one sigmoid for each."""
 
@@ -439,7 +439,7 @@ class LabelSets(Labelled):
         return log_expit(Z)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Classes(Labelled):
     """One of several classes a row: a softmax."""
 

@@ -143,7 +143,7 @@ def sum_over(objective: Any, parts: Iterable[tuple[Array, Array, Array | None]])
     return total
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TaskInMemory(Task):
     """A fit whose rows are here, or, of a fit on many, a part of them that is."""
 

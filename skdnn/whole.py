@@ -19,7 +19,7 @@ from skdnn.statistics import Summary
 from skdnn.targets import Targets
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Told:
     """What is learnt from, of a shard."""
 
@@ -30,7 +30,7 @@ class Told:
     levels: list[Array]  # the weights of the levels of every column of categories
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Whole(Data):
     """What is known here of all rows.
 

@@ -50,7 +50,7 @@ def can_be_kept(size: int) -> bool:
     return size <= KEPT
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Blocks:
     """Rows of weight > 0, by blocks of consecutive ones."""
 
@@ -204,7 +204,7 @@ class ObjectiveInBlocks(Objective):
         return self.cost(total, parameters)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class HeldOut:
     """Rows that are left out: their ascending numbers among those of weight > 0."""
 
@@ -215,7 +215,7 @@ class HeldOut:
 ALL = HeldOut()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ProblemInBlocks(Problem):
     """What a recipe is applied to where the rows are read block by block.
 

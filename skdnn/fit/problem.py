@@ -51,7 +51,7 @@ class Problem:
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ProblemInMemory(Problem):
     """What a recipe is applied to where the rows are here.
 

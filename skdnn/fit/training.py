@@ -67,7 +67,7 @@ class Curves:
 OF_SEARCH = ("validated", "search_loss", "validation_loss", "validation_score")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class State:
     """Everything that evolves in training: what a checkpoint holds."""
 
@@ -172,7 +172,7 @@ class State:
         return state
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Found:
     """What a fit has found so far of one network.
 
@@ -246,7 +246,7 @@ class Found:
 SCALARS = [f.name for f in fields(State) if f.type in ("int", "float")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """How to train, with nothing left to "auto"."""
 

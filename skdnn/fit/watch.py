@@ -22,7 +22,7 @@ from skdnn.fit.training import End, Found, State
 Describe = Callable[[list[Found]], dict[str, Any]]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Stages:
     """The states that a network's search and refit are in, and those saved of an earlier try."""
 
@@ -37,7 +37,7 @@ class Stages:
         return self.states[stage]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Watched:
     """The training data, as callbacks are given it.
 
@@ -68,7 +68,7 @@ class WatchedWhole(Watched):
         return super().of(None)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Run:
     """A network under way: what `fit_network` tells of it, and hears."""
 
