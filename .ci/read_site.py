@@ -2,8 +2,8 @@
 
 From the files: every link within the site has its target, and every picture a text. In the
 browser, with the network cut off: every page loads without an error, its pictures and formulas
-appear, it fits a telephone, it turns dark, and the search finds what is asked for. Exits with 1 if
-a check fails.
+appear, its code fits, it fits a telephone, it turns dark, and the search finds what is asked for.
+Exits with 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ LOOK = """() => ({
     formulas: document.querySelectorAll('article .math').length,
     typeset: document.querySelectorAll('article .math mjx-container').length,
     wrong: document.querySelectorAll('mjx-merror, [data-mjx-error]').length,
+    clipped: [...document.querySelectorAll('article :is(h1, h2, h3, p, li, dt)')]
+        .filter(text => text.getBoundingClientRect().right > window.innerWidth + 1
+            && !text.closest('.pst-scrollable-table-container')).length,
+    cut: [...document.querySelectorAll('article pre')]
+        .filter(code => code.scrollWidth > code.clientWidth + 1).length,
     overflow: document.documentElement.scrollWidth - window.innerWidth,
     background: getComputedStyle(document.body).backgroundColor,
     colour: getComputedStyle(document.querySelector('article') || document.body).color,
@@ -122,10 +127,14 @@ def check_page(name: str, wide: Visitor, narrow: Visitor, dark: Visitor) -> Iter
         yield f"{name}: {look['formulas'] - look['typeset'] + look['wrong']} formulas not typeset"
     if is_dark(look["background"]) or not is_dark(look["colour"]):
         yield f"{name}: is not light by day"
+    if look["cut"]:
+        yield f"{name}: {look['cut']} blocks of code are wider than the page"
     for visitor, size in ((wide, "wide"), (narrow, "narrow")):
-        over = (look if visitor is wide else visitor.visit(name))["overflow"]
-        if over > 0:
-            yield f"{name}: {over} pixels wider than a {size} screen"
+        seen = look if visitor is wide else visitor.visit(name)
+        if seen["overflow"] > 0:
+            yield f"{name}: {seen['overflow']} pixels wider than a {size} screen"
+        if seen["clipped"]:
+            yield f"{name}: {seen['clipped']} texts end beyond the edge of a {size} screen"
     at_night = dark.visit(name)
     if not is_dark(at_night["background"]) or is_dark(at_night["colour"]):
         yield f"{name}: is not dark at night"

@@ -38,6 +38,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "matplotlib.sphinxext.plot_directive",
+    "breakable",
     "elsewhere",
     "parameter_groups",
     "plain_docstrings",
@@ -63,6 +64,7 @@ toc_object_entries_show_parents = "hide"
 autodoc_member_order = "groupwise"
 numpydoc_show_class_members = False  # the templates list them, inherited ones too
 numpydoc_xref_param_type = False
+default_role = "literal"  # docstrings put names between single backticks
 
 # ---------------------------------------------------------------- pictures
 plot_formats = [("png", 144)]

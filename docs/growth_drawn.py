@@ -1,6 +1,7 @@
 """How the cost of a fit grows, as growth.py prints it."""
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import NullFormatter
 from pictures import BLUE, GREEN, PURPLE
 
 # What grows, its sizes, and the seconds and MiB of skdnn, MLP and boosting, as far as they went.
@@ -38,12 +39,13 @@ FOUND = {
 }
 PROGRAMS = {"skdnn": (BLUE, "o"), "MLP": (PURPLE, "v"), "HistGradientBoosting": (GREEN, "^")}
 
-figure, axes = plt.subplots(2, 5, figsize=(12, 5.4), sharex="col", layout="constrained")
+figure, axes = plt.subplots(2, 5, figsize=(9.6, 5), sharex="col", layout="constrained")
 for (above, below), (what, (sizes, *programs)) in zip(axes.T, FOUND.items(), strict=True):
     for (name, (colour, mark)), told in zip(PROGRAMS.items(), programs, strict=True):
         for axis, values in zip((above, below), told, strict=True):
             shown = [max(value, 0.5) for value in values] if axis is below else values
             axis.loglog(sizes[: len(values)], shown, mark + "-", color=colour, label=name)
+            axis.yaxis.set_minor_formatter(NullFormatter())
     below.set_xlabel(what)
 axes[0, 0].set_ylabel("processor time, s")
 axes[1, 0].set_ylabel("memory above the data, MiB")

@@ -6,6 +6,7 @@ with its name in bold. The items are put into the order of `GROUPS`, under a hea
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -63,14 +64,19 @@ GROUPS = {
         "verbose",
     ],
 }
-ESTIMATORS = ("skdnn.DNNRegressor", "skdnn.DNNBinaryClassifier", "skdnn.DNNClassifier")
+CLUSTER = {"The cluster": ["client", "n_shards"]}
+NAMES = ("DNNRegressor", "DNNBinaryClassifier", "DNNClassifier")
+GROUPS_OF = {f"skdnn.{name}": GROUPS for name in NAMES} | {
+    f"skdnn.dask.Dask{name}": CLUSTER | GROUPS for name in NAMES
+}
 ITEM = re.compile(r"^    \*\*(\w+)\*\* : ")
 
 
 def group(_app: Any, what: str, name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
     """Rearrange the field list that numpydoc made of the parameters, in place."""
-    if what != "class" or name not in ESTIMATORS:
+    if what != "class" or name not in GROUPS_OF:
         return
+    groups = GROUPS_OF[name]
     start = lines.index(":Parameters:") + 1
     stop = next(i for i in range(start, len(lines)) if re.match(r"^:\w|^\.\. ", lines[i]))
     items: dict[str, list[str]] = {}
@@ -79,11 +85,11 @@ def group(_app: Any, what: str, name: str, _obj: Any, _options: Any, lines: list
             items[match[1]] = current = []
         if items:
             current.append(line)
-    known = [parameter for names in GROUPS.values() for parameter in names]
+    known = [parameter for names in groups.values() for parameter in names]
     if missing := set(items) - set(known):
         raise ValueError(f"give {sorted(missing)} of {name} a group in docs/_ext/{__name__}.py")
     grouped = [""]
-    for title, names in GROUPS.items():
+    for title, names in groups.items():
         grouped += [f"    .. rubric:: {title}", "       :class: parameter-group", ""]
         grouped += [line for parameter in names for line in items.get(parameter, [])]
         grouped += [""]
@@ -91,12 +97,19 @@ def group(_app: Any, what: str, name: str, _obj: Any, _options: Any, lines: list
 
 
 def shorten(
-    _app: Any, what: str, name: str, _obj: Any, _options: Any, signature: str, returns: str
+    _app: Any, what: str, name: str, obj: Any, _options: Any, signature: str, returns: str
 ) -> tuple[str, str] | None:
-    """Leave the parameters that are given by name alone to the groups below the signature."""
-    if what != "class" or name not in ESTIMATORS:
-        return None
-    return signature.partition("*")[0] + "*, ...)", returns
+    """Leave defaults, and the parameters that are given by name alone, to the groups below.
+
+    What `set_fit_request` and its kin have as a default is a constant of scikit-learn.
+    """
+    if what == "class" and name in GROUPS_OF:
+        parameters = inspect.signature(obj).parameters.values()
+        by_place = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        return f"({', '.join([*by_place, '*', '...'])})", returns
+    if "$UNCHANGED$" in (signature or ""):
+        return signature.replace("'$UNCHANGED$'", "UNCHANGED"), returns
+    return None
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -4,12 +4,14 @@ Error against time
 
 What a second of one core buys, on digits. Each model is given more and more of what makes it take
 longer and, up to a point, better: epochs for scikit-learn's network, trees for boosting, networks
-to average for skdnn, whose default fit is its leftmost point.
+to average for skdnn. Its default fit is the point of one network, which on these digits is enough.
+How long one trains depends on the rows that it holds out, so its points are means over three seeds.
 """
 
 from time import process_time
 
 import matplotlib.pyplot as plt
+import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import log_loss
@@ -38,8 +40,11 @@ def timed(fit, *args, **kwargs):
 curves = {}
 points = []
 for k in (1, 2, 4):
-    model = DNNClassifier(n_estimators=k, random_state=0)
-    points.append((timed(model.fit, X, y), log_loss(y_test, model.predict_proba(X_test))))
+    runs = []
+    for seed in range(3):
+        model = DNNClassifier(n_estimators=k, random_state=seed)
+        runs.append((timed(model.fit, X, y), log_loss(y_test, model.predict_proba(X_test))))
+    points.append(tuple(np.mean(runs, axis=0)))
 curves["DNNClassifier, 1 to 4 networks"] = points
 
 points, seconds = [], 0.0
@@ -66,10 +71,10 @@ ax.set(
     title="1,078 digits to learn from: loss against time",
     xlabel="seconds of one core",
     ylabel="log loss on 719 other digits",
-    yticks=[0.08, 0.1, 0.2, 0.4, 0.8],
-    yticklabels=[0.08, 0.1, 0.2, 0.4, 0.8],
+    yticks=[0.05, 0.1, 0.2, 0.4, 0.8],
+    yticklabels=[0.05, 0.1, 0.2, 0.4, 0.8],
 )
-ax.set(xticks=[0.1, 0.2, 0.5, 1], xticklabels=[0.1, 0.2, 0.5, 1])
+ax.set(xticks=[0.1, 0.2, 0.5, 1, 2], xticklabels=[0.1, 0.2, 0.5, 1, 2])
 ax.minorticks_off()
 ax.grid(alpha=0.3)
 ax.legend(fontsize=8.5)

@@ -41,6 +41,6 @@ for c, (colour, style) in zip(classes, styles, strict=False):
         angles, *np.quantile(members[:, :, c], (0.1, 0.9), axis=0), color=colour, alpha=0.2
     )
 ax.set(xlabel="turned by, degrees", ylabel="probability", xlim=(0, 180), ylim=(0, 1.02))
-ax.legend(title="taken for", loc="center left")
+ax.legend(title="taken for", loc="center")
 fig.suptitle("A seven is turned: the mean of ten networks, and eight of the ten about it")
 plt.show()

@@ -112,7 +112,7 @@ class Loss:
         return self.factor * float(np.sum(loss, dtype=np.float64))
 
     def gradient(self, A: Array, Y: Array, w: Array | None, N: float, out: Array) -> None:
-        """Write dZ[L] = (A[L] - Y) w / N, equation (36), to `out`, which may be A.
+        """Write dZ[L] = Delta w / N to `out`, which may be A: equations (21), (36).
 
         N is an argument: it is the number of samples in the paper, their total weight
         where they are weighted, and that of all parts where the batch is one of many.
@@ -123,7 +123,10 @@ class Loss:
         out *= 1.0 / N  # (21) dZ = Delta / N
 
     def delta(self, A: Array, Y: Array, out: Array) -> None:
-        """Write Delta = A - Y, Theorem 6.1, to `out`, which may be A."""
+        """Write Delta, the gradient in Z, to `out`, which may be A: by Theorem 6.1 A - Y.
+
+        A loss that the theorem is not about says in its own formula what its delta is.
+        """
         np.subtract(A, Y, out=out)
 
 

@@ -158,7 +158,7 @@ def backward_to_input(parameters: Parameters, at: Pass, dX: Array) -> None:
     Parameters
     ----------
     parameters : Parameters
-        W.
+        Its W is read.
     at : Pass
         The arrays, with g'(Z[l]) in A[l]. Only the dZ of hidden layers are spent, so that
         one `forward` serves any number of dZ[L].
