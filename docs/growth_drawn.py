@@ -1,7 +1,6 @@
 """How the cost of a fit grows, as growth.py prints it."""
 
 import matplotlib.pyplot as plt
-from matplotlib.ticker import NullFormatter
 from pictures import BLUE, GREEN, PURPLE
 
 # What grows, its sizes, and the seconds and MiB of skdnn, MLP and boosting, as far as they went.
@@ -45,7 +44,6 @@ for (above, below), (what, (sizes, *programs)) in zip(axes.T, FOUND.items(), str
         for axis, values in zip((above, below), told, strict=True):
             shown = [max(value, 0.5) for value in values] if axis is below else values
             axis.loglog(sizes[: len(values)], shown, mark + "-", color=colour, label=name)
-            axis.yaxis.set_minor_formatter(NullFormatter())
     below.set_xlabel(what)
 axes[0, 0].set_ylabel("processor time, s")
 axes[1, 0].set_ylabel("memory above the data, MiB")
