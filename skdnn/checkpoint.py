@@ -334,7 +334,9 @@ def _archive(file: Any, arrays: dict[str, Any]) -> None:
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as part:
                     np.lib.format.write_array(part, array, allow_pickle=False)
     except ValueError as error:  # of an archive that cannot be closed where it was interrupted
-        archive.fp = None  # or it would try again when it is let go
+        # When it and its open part are let go they would try again: that goes nowhere.
+        archive.fp = io.BytesIO()
+        archive.close = lambda: None  # type: ignore[method-assign]
         if isinstance(error.__context__, KeyboardInterrupt):
             raise error.__context__ from None
         raise
