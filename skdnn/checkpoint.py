@@ -395,10 +395,12 @@ def _is_state(kept: Any, n: int) -> bool:
 
 
 def _is_optimizer(kept: Any, n: int) -> bool:
-    """Whether plain values are those of an optimiser of n parameters."""
+    """Whether plain values are those of an optimiser of n parameters, and maybe of factors."""
     name = kept.get("name") if isinstance(kept, dict) else None
     if not isinstance(name, str) or name not in OPTIMIZERS:
         return False
+    width = np.size(kept.get("state"), -1) if np.ndim(kept.get("state")) == 2 else 0
+    n = width if n <= width <= 2 * n else n
     pattern = {"name": "", "t": 0, "state": np.empty((OPTIMIZERS[name].n_states, n))}
     return len(kept) == len(pattern) and _is_like(kept, pattern)
 

@@ -84,6 +84,19 @@ class Inputs:
         return self.direct + len(self.ramps.columns) + self.n_places
 
     @property
+    def sources(self) -> NDArray[np.intp]:
+        """The column of X that each column of A[0] comes from."""
+        numbers = np.asarray(self.columns.numeric, np.intp)
+        of = list(zip(self.categories, self.columns.categorical, strict=True))
+        means, hot = (
+            [j for category, j in of for _ in category.columns(kind)] for kind in (False, True)
+        )
+        ramps = np.repeat(numbers[self.ramps.columns], self.ramps.bins)
+        parts = numbers, numbers[self.gaps], means, ramps, hot
+        sources = np.concatenate([np.asarray(part, np.intp) for part in parts])
+        return sources if len(sources) else np.zeros(1, np.intp)
+
+    @property
     def fan_in(self) -> float:
         """The mean square of a row of A[0] whose numbers have a deviation of 1."""
         return max(self.direct + self.ramps.power + self.n_places, 1.0)

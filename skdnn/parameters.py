@@ -510,6 +510,19 @@ class OfRegressor(Layers, ChoiceOfLoss, Common):
         Residuals beyond it count linearly under ``loss='huber'``; in units of y, or in standard
         deviations of y with `scale_target`.""",
     )
+    column_rate: float | AutoName = param(
+        default="auto",
+        plain=0.0,
+        off=0.0,
+        rule=[AUTO, NOT_NEGATIVE],
+        doc="""float or 'auto'
+        With r > 0, 'adam' also learns a factor of each column of X, by which it multiplies the
+        columns of W[1] that are that column's, at r times the rate. Holzmüller et al. (2024).""",
+        auto=Auto(
+            "'auto' is 0.1 for 'adam', 0 otherwise.",
+            lambda given, n: 0.1 if given.solver == "adam" else 0.0,
+        ),
+    )
 
 
 @group

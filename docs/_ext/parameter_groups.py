@@ -25,6 +25,7 @@ GROUPS = {
         "learning_rate",
         "learning_rate_init",
         "layer_rates",
+        "column_rate",
         "warmup",
         "power_t",
         "batch_size",

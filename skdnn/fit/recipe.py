@@ -17,7 +17,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 
 from skdnn.core.initializers import FAMILY_OF, initialize
 from skdnn.core.network import Parameters
-from skdnn.core.optimizers import OPTIMIZERS, Optimizer
+from skdnn.core.optimizers import OPTIMIZERS, Factors, Optimizer
 from skdnn.core.schedules import ENDS_AT_ZERO, SCHEDULES, Schedule, with_warmup
 from skdnn.door import about
 from skdnn.fit.holdout import how_many
@@ -520,8 +520,12 @@ class Recipe:
             fans = (of.fan_in, *parameters.sizes[1:-1])
             for W, n_in in zip(parameters.like(factors).W[1:], fans, strict=True):
                 W /= n_in**0.5
+        scales = None
+        if getattr(of, "column_rate", 0.0):
+            sources, n_sources = of.sources
+            scales = Factors(sources, n_sources, parameters.sizes[1], of.column_rate)
         options: dict[str, tuple[Any, ...]] = {
-            "adam": (of.beta_1, of.beta_2, of.epsilon),
+            "adam": (of.beta_1, of.beta_2, of.epsilon, scales),
             "sgd": (of.momentum, of.nesterovs_momentum),
         }
         return OPTIMIZERS[self.solver](n, dtype, factors, *options.get(self.solver, ()))

@@ -138,7 +138,8 @@ class Rows:
     def written_out(self, width: int) -> Rows:
         """Return the same rows as A[0], which has that width, if that is small."""
         n, dtype = len(self), self.dtype
-        if self.expansion is None or n * (1 + width) * dtype.itemsize > WRITTEN:
+        is_written = self.expansion is None or issparse(self.X)
+        if is_written or n * (1 + width) * dtype.itemsize > WRITTEN:
             return self
         X1 = np.empty((n, 1 + width), dtype)
         X1[:, 0] = 1.0

@@ -78,6 +78,8 @@ def test_plain_has_nothing_added(Estimator):
         "dropout": 0.0,
         "n_estimators": 1,
     }
+    if Estimator is DNNRegressor:
+        off["column_rate"] = 0.0
     assert {name: params[name] for name in off} == off
 
 
@@ -228,7 +230,7 @@ def test_a_refit_is_not_stretched_where_the_loss_is_flat_at_its_best():
     model = DNNRegressor(learning_rate_init=0.01, random_state=0, **params)
     best = model.fit(X, y).best_n_iter_
     assert model.validation_loss_curve_[best - 1] > 0.95 * model.validation_loss_curve_[best // 2]
-    assert model.n_iter_ == best > 0.5 * n_epochs(len(y))
+    assert model.n_iter_ == best > 0.4 * n_epochs(len(y))
 
 
 # Targets of more than two classes are smoothed in training alone.

@@ -40,7 +40,7 @@ class Small(DNNClassifier):
 @pytest.mark.parametrize(
     "Estimator, first, last",
     [
-        (DNNRegressor, ["loss"], ["scale_target", "quantile", "power", "huber_delta"]),
+        (DNNRegressor, ["loss"], ["scale_target", "quantile", "power", "huber_delta", "column_rate"]),
         (DNNBinaryClassifier, [], ["class_weight", "label_smoothing", "calibrate"]),
         (DNNClassifier, [], ["class_weight", "label_smoothing", "calibrate"]),
     ],

@@ -1,0 +1,108 @@
+"""Factors of columns that Adam learns beside the weights."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skdnn import DNNRegressor
+from skdnn.core.network import Parameters
+from skdnn.core.optimizers import EVERY, Adam, Factors
+
+SIZES, OF = (5, 3, 2), np.array([0, 0, 1, 2, 1])
+
+
+def rows(n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(5, n)), rng.normal(size=(2, n)), rng
+
+
+def cost(W1, b1, W2, b2, X, Y):
+    return np.sum((W2 @ np.tanh(W1 @ X + b1) + b2 - Y) ** 2) / 2.0
+
+
+def gradient_of(parameters, X, Y):
+    """Return dJ / d theta by complex steps."""
+    slopes = np.empty_like(parameters.theta)
+    for i in range(len(slopes)):
+        theta = parameters.theta.astype(complex)
+        theta[i] += 1e-30j
+        of = parameters.like(theta)
+        slopes[i] = cost(of.W[1], of.b[1], of.W[2], of.b[2], X, Y).imag / 1e-30
+    return slopes
+
+
+def test_the_slope_in_the_logarithm_of_a_factor_is_that_of_the_cost():
+    X, Y, rng = rows()
+    parameters = Parameters(SIZES, rng.normal(size=Parameters.count(SIZES)))
+    slopes = Factors(OF, 3, 3, 1.0).slopes(parameters.theta, gradient_of(parameters, X, Y))
+    for k in range(3):
+        W1 = parameters.W[1] * np.exp(1e-30j * (k == OF))
+        J = cost(W1, parameters.b[1], parameters.W[2], parameters.b[2], X, Y)
+        assert_allclose(slopes[k], J.imag / 1e-30, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_fourth_step_multiplies_the_columns_by_the_factors_of_an_adam_of_their_own(dtype):
+    rng = np.random.default_rng(1)
+    n, rate, share = Parameters.count(SIZES), 0.02, 0.3
+    theta = rng.normal(size=n).astype(dtype)
+    factors = Factors(OF, 3, 3, share)
+    ours, without = Adam(n, dtype, scales=factors), Adam(n, dtype)
+    own = Adam(3, np.float64)
+    for t in range(3 * EVERY):
+        gradient, before = rng.normal(size=n).astype(dtype), theta.copy()
+        plain = before.copy()
+        ours.step(theta, gradient, rate)
+        without.step(plain, gradient, rate)
+        log_f = np.zeros(3)
+        if t % EVERY == 0:
+            own.step(log_f, factors.slopes(before, gradient), EVERY * rate * share)
+        columns = factors.columns(plain)
+        columns *= np.exp(log_f)[OF][:, None].astype(dtype)
+        assert_allclose(theta, plain, rtol=1e-6 if dtype is np.float32 else 1e-12)
+
+
+def test_what_columns_of_a_table_became_has_one_factor():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=400)
+    frame = pd.DataFrame(
+        {
+            "few": rng.choice(["u", "v", "w"], 400),
+            "x": np.where(np.arange(400) % 9, x, np.nan),
+            "many": rng.integers(0, 60, 400).astype(str),
+        }
+    )
+    model = DNNRegressor(max_iter=2, random_state=0).fit(frame, x)
+    names = [name.split(":")[0].split("=")[0].split(" ")[0] for name in model.input_names_]
+    sources = model._model.inputs.sources
+    assert names == [frame.columns[j] for j in sources]
+    assert len(sources) == model.weights_[0].shape[1]
+
+
+def test_a_column_that_tells_nothing_is_made_little_beside_one_that_does():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 20))
+    y = np.sin(2.0 * X[:, 0]) + X[:, 1] * X[:, 2]
+
+    def share(**params):
+        model = DNNRegressor(random_state=0, scale_inputs="standard", **params).fit(X, y)
+        norms = np.linalg.norm(model.weights_[0], axis=0)
+        return norms[3:].mean() / norms[:3].mean()
+
+    assert share() < 0.9 * share(column_rate=0.0)
+
+
+@pytest.mark.parametrize("first, then", [(0.0, 0.2), (0.2, 0.0), (0.2, 0.2)])
+def test_a_warm_start_may_have_factors_where_the_first_fit_had_none(first, then):
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    model = DNNRegressor(max_iter=2, warm_start=True, random_state=0, column_rate=first)
+    model.fit(X, X[:, 0]).set_params(column_rate=then).fit(X, X[:, 0])
+    assert np.isfinite(model.loss_)
+
+
+def test_without_factors_adam_remembers_what_it_remembered_of_them():
+    adam, other = Adam(26, np.float64, scales=Factors(OF, 3, 3, 1.0)), Adam(26, np.float64)
+    adam.step(np.ones(26), np.arange(26.0), 0.1)
+    other.go_on(adam.state, adam.t)
+    assert_array_equal(other.state, adam.state)
