@@ -122,6 +122,8 @@ def draw_params(draw, Estimator, smooth=False):
     if Estimator is DNNRegressor:
         if draw.chance(0.2):
             params["scale_target"] = False
+        if params["solver"] == "adam" and draw.chance(0.2):
+            params["column_rate"] = draw.one([0.0, 1.0])
     elif draw.chance(0.2):
         params["label_smoothing"] = draw.one([0.0, 0.1])
     return params
