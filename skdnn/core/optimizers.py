@@ -88,6 +88,8 @@ class Optimizer:
         float32 or float64: that of theta, of the gradient and of the state.
     factors : ndarray of shape (n,), optional
         What the learning rate is multiplied by, parameter by parameter.
+    n_besides : int, default=0
+        How many more numbers than the parameters it moves.
 
     Attributes
     ----------
@@ -106,9 +108,11 @@ class Optimizer:
     n_states = 0
     n_decaying = 0  # how many of them are sums of gradients, which may decay to nothing
 
-    def __init__(self, n: int, dtype: Any, factors: Array | None = None) -> None:
+    def __init__(
+        self, n: int, dtype: Any, factors: Array | None = None, n_besides: int = 0
+    ) -> None:
         self.n = n
-        self.state = np.zeros((self.n_states, n), dtype)
+        self.state = np.zeros((self.n_states, n + n_besides), dtype)
         self.t = 0
         self._factors = factors
         self._allocate()
@@ -249,12 +253,9 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
         scales: Factors | None = None,
     ) -> None:
-        super().__init__(n, dtype, factors)
+        super().__init__(n, dtype, factors, 0 if scales is None else scales.n)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self.scales = scales
-        if scales is not None:
-            self.state = np.zeros((self.n_states, n + scales.n), dtype)
-            self._allocate()
         self._period_m, self._period_v = _period(beta_1), _period(beta_2)
         self._c = np.array(1024.0 * small(dtype), dtype)
 
