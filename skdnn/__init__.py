@@ -26,6 +26,8 @@ LATER = {"Checkpoint": "checkpoint", "LossCurveDisplay": "display", "search_spac
 
 
 def __getattr__(name: str) -> Any:
+    if name in LATER.values():
+        return import_module(f"skdnn.{name}")
     if name not in LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"skdnn.{LATER[name]}"), name)

@@ -349,7 +349,7 @@ class BaseDNN(CallbackSupportMixin, Fitted):
         values["keeps_max_iter"] = not is_auto(self.max_iter)
         values["dropout"] = dropout_rates(self)
         values["fan_in"] = task.inputs.fan_in
-        values["sources"] = task.inputs.sources, task.inputs.columns.n
+        values["sources"] = task.inputs.sources
         values["average_grows"] = partial and is_auto(self.average_decay)
         if partial:
             if is_auto(self.learning_rate) and self.solver in STOCHASTIC:

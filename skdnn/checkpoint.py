@@ -144,8 +144,9 @@ class Checkpoint:
 
     def begin(self, estimator: Any, task: Task, seed: int) -> Saver:
         """Return what saves a fit, and what there is of the same fit to go on from."""
-        n = len(task.network.parameters.theta)
-        return Saver(self.path, self.every, _identity(estimator, task, seed), seed, n)
+        n, n_factors = len(task.network.parameters.theta), len(np.unique(task.inputs.sources))
+        identity = _identity(estimator, task, seed)
+        return Saver(self.path, self.every, identity, seed, n, n_factors)
 
 
 class Saver:
@@ -162,7 +163,13 @@ class Saver:
     """
 
     def __init__(
-        self, path: str, every: int, identity: dict[str, Any], seed: int, n_parameters: int
+        self,
+        path: str,
+        every: int,
+        identity: dict[str, Any],
+        seed: int,
+        n_parameters: int,
+        n_factors: int,
     ) -> None:
         self.file: _File = _File(path)
         self.every: int = every
@@ -172,19 +179,19 @@ class Saver:
         self._is_complete = False
         kept = self.file.read()
         if kept is not None:
-            self._resume(kept, n_parameters)
+            self._resume(kept, n_parameters, n_factors)
         self._where = _where(self.saved)
         if not self._is_complete:  # from here on the file is this fit's
             self._write(self.saved, False)
             self.file.clear_up()
 
-    def _resume(self, kept: dict[str, Any], n_parameters: int) -> None:
+    def _resume(self, kept: dict[str, Any], n_parameters: int, n_factors: int) -> None:
         if not _tells(kept, self.identity):
             raise self.file.refusal("is damaged (it does not say which fit it is of)")
         for what, now in self.identity.items():
             if difference := _difference(what, kept[what], now):
                 raise self.file.refusal(f"belongs to another fit: {difference}")
-        if not _is_whole(kept, n_parameters):
+        if not _is_whole(kept, n_parameters, n_factors):
             raise self.file.refusal("is damaged (it does not hold what a fit is made of)")
         if kept["runs"]:
             self.seed, self.saved, self._is_complete = kept["seed"], kept["runs"], kept["complete"]
@@ -369,16 +376,16 @@ def _tells(kept: dict[str, Any], identity: dict[str, Any]) -> bool:
     return all(isinstance(text, str | None) for text in texts)
 
 
-def _is_whole(kept: dict[str, Any], n: int) -> bool:
+def _is_whole(kept: dict[str, Any], n: int, n_factors: int) -> bool:
     """Whether plain values are of the types and shapes of a fit of n parameters."""
     return (
         _is_like(kept, {"seed": 0, "complete": False, "runs": []})
         and all(isinstance(run, list) for run in kept["runs"])
-        and all(_is_state(state, n) for run in kept["runs"] for state in run)
+        and all(_is_state(state, n, n_factors) for run in kept["runs"] for state in run)
     )
 
 
-def _is_state(kept: Any, n: int) -> bool:
+def _is_state(kept: Any, n: int, n_factors: int) -> bool:
     """Whether plain values are those of a state of n parameters."""
     blank = State(Parameters((n - 1, 1), np.zeros(n)), None, 0)
     pattern: dict[str, Any] = {**blank.plain(), "curves": CURVES}
@@ -390,19 +397,18 @@ def _is_state(kept: Any, n: int) -> bool:
         _is_like(kept, pattern)
         and kept["end"] in list(End)
         and len({len(kept["curves"][name]) for name in OF_SEARCH}) == 1
-        and ("optimizer" not in kept or _is_optimizer(kept["optimizer"], n))
+        and ("optimizer" not in kept or _is_optimizer(kept["optimizer"], n, n_factors))
     )
 
 
-def _is_optimizer(kept: Any, n: int) -> bool:
+def _is_optimizer(kept: Any, n: int, n_factors: int) -> bool:
     """Whether plain values are those of an optimiser of n parameters, and maybe of factors."""
     name = kept.get("name") if isinstance(kept, dict) else None
     if not isinstance(name, str) or name not in OPTIMIZERS:
         return False
-    width = np.size(kept.get("state"), -1) if np.ndim(kept.get("state")) == 2 else 0
-    n = width if n <= width <= 2 * n else n
-    pattern = {"name": "", "t": 0, "state": np.empty((OPTIMIZERS[name].n_states, n))}
-    return len(kept) == len(pattern) and _is_like(kept, pattern)
+    of, widths = OPTIMIZERS[name], [n] if name != "adam" else [n, n + n_factors]
+    patterns = [{"name": "", "t": 0, "state": np.empty((of.n_states, width))} for width in widths]
+    return len(kept) == 3 and any(_is_like(kept, pattern) for pattern in patterns)
 
 
 def _is_like(kept: Any, pattern: Any) -> bool:

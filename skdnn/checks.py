@@ -59,6 +59,10 @@ def check(estimator: Any, validates: bool = False) -> None:
         raise invalid(estimator, "warm_start", "False for n_estimators > 1")
     if estimator.warm_start and estimator.time_limit is not None:
         raise invalid(estimator, "time_limit", "None for warm_start=True, which goes on from one")
+    rate = getattr(estimator, "column_rate", 0.0)
+    if estimator.solver not in ("adam", "lbfgs") and not is_auto(rate) and rate:
+        rule = f"0.0 for solver={estimator.solver!r}, which cannot use it"
+        raise invalid(estimator, "column_rate", rule)
     if estimator.solver == "lbfgs":
         _check_lbfgs(estimator)
         if validates:

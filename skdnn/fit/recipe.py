@@ -522,8 +522,8 @@ class Recipe:
                 W /= n_in**0.5
         scales = None
         if getattr(of, "column_rate", 0.0):
-            sources, n_sources = of.sources
-            scales = Factors(sources, n_sources, parameters.sizes[1], of.column_rate)
+            columns, numbers = np.unique(of.sources, return_inverse=True)
+            scales = Factors(numbers, len(columns), parameters.sizes[1], of.column_rate)
         options: dict[str, tuple[Any, ...]] = {
             "adam": (of.beta_1, of.beta_2, of.epsilon, scales),
             "sgd": (of.momentum, of.nesterovs_momentum),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skdnn import DNNRegressor
+from skdnn import Checkpoint, DNNRegressor
+from skdnn.checkpoint import _is_optimizer
 from skdnn.core.network import Parameters
 from skdnn.core.optimizers import EVERY, Adam, Factors
 
@@ -99,6 +100,50 @@ def test_a_warm_start_may_have_factors_where_the_first_fit_had_none(first, then)
     model = DNNRegressor(max_iter=2, warm_start=True, random_state=0, column_rate=first)
     model.fit(X, X[:, 0]).set_params(column_rate=then).fit(X, X[:, 0])
     assert np.isfinite(model.loss_)
+
+
+def interrupted_at(epoch):
+    class Interrupt(Checkpoint):
+        def on_fit_task_end(self, estimator, context):
+            self.calls = getattr(self, "calls", 0) + 1
+            if self.calls == epoch:
+                raise RuntimeError("enough")
+
+    return Interrupt
+
+
+def columns(n, *, told):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({f"c{i}": ["x"] * 100 for i in range(n)})
+    return frame.assign(k=list("ab") * 50) if told else frame.assign(x=np.arange(100.0))
+
+
+@pytest.mark.parametrize("hidden", [(), (1,), (3,)], ids=str)
+@pytest.mark.parametrize("told", [True, False])
+def test_a_fit_over_columns_that_are_none_of_the_network_is_resumed(tmp_path, hidden, told):
+    X, y, path = columns(40, told=told), np.arange(100.0), tmp_path / "fit"
+
+    def model():
+        return DNNRegressor("squared_error", hidden, max_iter=5, refit=False, random_state=0)
+
+    with pytest.raises(RuntimeError, match="enough"):
+        model().set_callbacks(interrupted_at(3)(path, every=1)).fit(X, y)
+    resumed = model().set_callbacks(Checkpoint(path)).fit(X, y)
+    whole = model().fit(X, y)
+    assert_array_equal(resumed.predict(X), whole.predict(X))
+    assert resumed.loss_curve_ == whole.loss_curve_
+
+
+@pytest.mark.parametrize("state", [[[1], [1, 2]], [[1.0], [2.0]], "text", {}, None], ids=str)
+def test_a_checkpoint_of_other_moments_is_damaged(state):
+    blank = {"name": "adam", "t": 1, "state": np.zeros((2, 29))}
+    assert _is_optimizer(blank, 26, 3) and _is_optimizer(
+        {**blank, "state": np.zeros((2, 26))}, 26, 3
+    )
+    assert not any(
+        _is_optimizer({**blank, "state": other}, 26, 3)
+        for other in (state, np.zeros((2, 28)), np.zeros((2, 30)), np.zeros(29))
+    )
 
 
 def test_without_factors_adam_remembers_what_it_remembered_of_them():

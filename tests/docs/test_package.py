@@ -110,6 +110,11 @@ def test_import_works_without_optional_libraries():
     assert run_python(WITHOUT_OPTIONAL + "import skdnn; print('imported')") == "imported"
 
 
+@pytest.mark.parametrize("name", ["checkpoint", "display", "search"])
+def test_a_module_of_a_public_name_is_there_before_the_name_is_asked_for(name):
+    assert run_python(f"import skdnn; print(skdnn.{name}.__name__)") == f"skdnn.{name}"
+
+
 def test_import_leaves_optional_libraries_alone():
     # scikit-learn itself loads pandas where it is installed.
     code = "import sys, sklearn; before = set(sys.modules); import skdnn; "

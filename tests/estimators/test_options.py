@@ -331,6 +331,12 @@ def test_lbfgs_refuses_by_name_what_it_cannot_use(name):
         model.fit(X, y)
 
 
+@pytest.mark.parametrize("solver", ["gd", "sgd"])
+def test_factors_of_columns_are_refused_by_what_cannot_learn_them(solver):
+    with pytest.raises(ValueError, match=rf"'column_rate' .*{solver}.*0\.3"):
+        regressor(solver=solver, column_rate=0.3).fit(X, y)
+
+
 def test_lbfgs_refuses_a_callable_learning_rate():
     with pytest.raises(ValueError, match=r"'learning_rate' .*lbfgs"):
         regressor(solver="lbfgs", learning_rate=lambda p: 1 - p).fit(X, y)

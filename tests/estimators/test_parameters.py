@@ -40,7 +40,11 @@ class Small(DNNClassifier):
 @pytest.mark.parametrize(
     "Estimator, first, last",
     [
-        (DNNRegressor, ["loss"], ["scale_target", "quantile", "power", "huber_delta", "column_rate"]),
+        (
+            DNNRegressor,
+            ["loss"],
+            ["scale_target", "quantile", "power", "huber_delta", "column_rate"],
+        ),
         (DNNBinaryClassifier, [], ["class_weight", "label_smoothing", "calibrate"]),
         (DNNClassifier, [], ["class_weight", "label_smoothing", "calibrate"]),
     ],
