@@ -159,7 +159,8 @@ def learn_ramps(X: Any, w: Array | None) -> Ramps:
     """Place the knots of every column at its quantiles.
 
     There are at most 8 bins, and no more than the rows bear: 64 a bin of those that do not
-    hold the most frequent value. A column of few values has its knots at them.
+    hold the most frequent value, which takes one bin's share of the rows at most. A column of few
+    values has its knots at them.
 
     Parameters
     ----------
@@ -206,12 +207,19 @@ def _knots(x: Array, w: Array | None, most: int) -> Array:
         return nothing
     if len(starts) <= bins + 1:
         return x[starts]
-    total = np.arange(1.0, n + 1.0) if w is None else np.cumsum(w, dtype=np.float64)
+    values = x[starts]
+    weights = np.add.reduceat(np.ones(n) if w is None else w.astype(np.float64), starts)
+    # Of zeros in nearly all rows the other values would have no knots.
+    most_of_one = np.argmax(weights)
+    others = weights.sum() - weights[most_of_one]
+    weights[most_of_one] = min(weights[most_of_one], others / (bins - 1))
+    total = np.cumsum(weights)
     shares = np.linspace(0.0, 1.0, bins + 1) * total[-1]
-    knots = np.unique(x[np.minimum(np.searchsorted(total, shares * (1.0 - 1e-12)), n - 1)])
+    knots = np.unique(
+        values[np.minimum(np.searchsorted(total, shares * (1.0 - 1e-12)), len(values) - 1)]
+    )
     if len(knots) <= 2:
         return nothing
-    values = x[starts]
     return -_with_tail(-_with_tail(knots, values)[::-1], -values[::-1])[::-1]
 
 

@@ -239,8 +239,8 @@ class Common:
         doc="""int, inf or 'auto'
         How many epochs in a row without an improvement by `tol` end the fit.""",
         auto=Auto(
-            """'auto': under early stopping it ends at 1.5 times the best epoch plus those of 50
-            steps, or 3; otherwise it is inf with a schedule that ends at 0, and 10 without."""
+            """'auto': under early stopping those of 50 steps, but at least 3; otherwise it is inf
+            with a schedule that ends at 0, and 10 without."""
         ),
     )
     max_fun: int = param(

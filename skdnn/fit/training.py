@@ -259,7 +259,7 @@ class Plan:
     power_t: float | None = None  # of invscaling
     tol: float = 1e-4
     n_iter_no_change: float = 10
-    margin: int | None = None  # end this many epochs past 1.5 times the best one
+    margin: int | None = None  # end this many epochs past the best one
     weight_decay: float = 0.0
     clip_norm: float | None = None
     average_decay: float = 0.0
@@ -458,7 +458,7 @@ def _judge(state: State, cost: Cost, score: float, plan: Plan) -> None:
         state.best_score, state.best_epoch = score, state.epoch
         if plan.keep_best:
             state.best_theta = state.final().theta.copy()
-    if plan.margin is not None and state.epoch >= 1.5 * state.best_epoch + plan.margin:
+    if plan.margin is not None and state.epoch >= state.best_epoch + plan.margin:
         state.end = End.CONVERGED
     elif state.stale >= plan.n_iter_no_change:
         if plan.adaptive and plan.rate / state.divisor > 1e-6:

@@ -18,6 +18,7 @@ from sklearn.utils import _safe_indexing
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn.door import read_at_a_glance, read_inputs
+from skdnn.encodings import learn_ramps
 from skdnn.inputs import SCALERS
 from skdnn.means import LevelSums, folds_of
 from skdnn.verify import check_gradients
@@ -464,7 +465,23 @@ def test_far_away_the_answer_does_not_explode(shape, side):
     y = np.argsort(np.argsort(x)) / len(x)
     ours = model(DNNRegressor, max_iter=40, scale_inputs="piecewise").fit(x[:, None], y)
     out = ours.predict(side * np.geomspace(1, 1e300, 100)[:, None])
-    assert np.abs(out).max() < 10.0
+    assert np.abs(out).max() < 20.0
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("frequent", [0.0, 1.0, 9.0])
+def test_a_frequent_value_leaves_knots_to_the_others(frequent, weighted):
+    others = np.random.default_rng(0).uniform(0.0, 3.0, 1000)
+    if weighted:  # a row of weight 9,000 counts as so many
+        x, w = np.append(others, frequent), np.append(np.ones(1000), 9000.0)
+    else:
+        x, w = np.append(others, np.full(9000, frequent)), None
+    (knots,) = learn_ramps(x[:, None], w).knots
+    assert frequent in knots
+    among = knots[(knots > 0.0) & (knots < 3.0) & (knots != frequent)]
+    assert len(among) >= 6
+    shares = np.searchsorted(np.sort(others), among) / 1000
+    assert np.diff(shares).max() < 0.31
 
 
 def test_far_away_the_answer_stays():

@@ -220,9 +220,9 @@ def test_labels_that_go_together_are_validated():
 
 
 @pytest.mark.parametrize("n, margin", [(100, 32), (3000, 3)])
-def test_a_search_goes_on_for_half_of_the_best_epoch_and_50_steps_or_3_epochs(n, margin):
+def test_a_search_goes_on_for_50_steps_or_3_epochs_past_the_best(n, margin):
     rng = np.random.default_rng(0)
     model = DNNRegressor(hidden_layer_sizes=8, refit=False, max_iter=300, random_state=0)
     model.fit(rng.normal(size=(n, 5)), rng.normal(size=n))
     assert margin == max(np.ceil(50 * model.recipe_.batch_size / (0.8 * n)), 3)
-    assert model.n_iter_ == np.ceil(1.5 * model.best_n_iter_ + margin)
+    assert model.n_iter_ == model.best_n_iter_ + margin
