@@ -16,7 +16,7 @@ from skdnn.core.activations import Array
 from skdnn.core.network import Parameters
 from skdnn.door import about
 from skdnn.fit.recipe import Recipe
-from skdnn.fit.threads import one_thread_if_small
+from skdnn.fit.threads import n_parts, threads
 from skdnn.fit.training import Found, State
 from skdnn.model import Model
 from skdnn.version import __version__
@@ -74,9 +74,9 @@ class Fitted(BaseEstimator):
             last = [one["loss_"] for one in each]
             recorded["loss_"], recorded["_losses"] = float(np.mean(last)), last
         if problem is not None and not in_part:
-            one_thread = one_thread_if_small(task.network.parameters.sizes, recipe.batch_size)
+            parts = n_parts(task.network.parameters.sizes, recipe.batch_size)
             what = "finding loss_, which is the last of loss_curve_"
-            with found[-1].interruptible(what), one_thread:
+            with found[-1].interruptible(what), threads(parts):
                 recorded["loss_"], recorded["_losses"] = task.losses(model, found, recipe, problem)
                 if not np.isfinite(recorded["loss_"]):
                     raise ValueError(

@@ -384,7 +384,7 @@ def profile(index: int) -> None:
     objective = Objective(rows, network, 0.0, work.batch)
     order = np.random.default_rng(0).permutation(work.rows)
     at = objective.workspace.over(work.batch)
-    Y, _ = rows.load(at, slice(0, work.batch))
+    Y, _, _ = rows.load(at, slice(0, work.batch))
     L, Z, A, dZ = at.L, at.Z, at.A, at.dZ
     adam = Adam(len(parameters.theta), parameters.theta.dtype)
 

@@ -56,11 +56,14 @@ class Workspace:
     outputs : int, default=N
         For how many samples Z[L] and A[L] are kept, so that the loss of several passes
         can be summed at once.
+    lane : int, default=0
+        Tells workspaces apart that are used at once.
     """
 
     sizes: tuple[int, ...]
     g: tuple[Any, ...]
     N: int
+    lane: int
     backward: bool
     outputs: Array
     keep: list[float]
@@ -75,8 +78,10 @@ class Workspace:
         backward: bool = True,
         dropout: Sequence[float] = (),
         outputs: int = 0,
+        lane: int = 0,
     ) -> None:
         self.sizes, self.g, self.N, self.backward = tuple(sizes), tuple(g), N, backward
+        self.lane = lane
         L = len(sizes) - 1
         hidden = max(sizes[1:L], default=0)
         in_place = [layer is not None and layer.in_place for layer in self.g] + [False]
@@ -135,6 +140,7 @@ class Pass:
 
     L: int
     N: int
+    lane: int
     g: tuple[Any, ...]
     keep: list[float]
     work: Array
@@ -150,6 +156,7 @@ class Pass:
         n, L = workspace.sizes, len(workspace.sizes) - 1
         first = workspace.N - N  # of the ones above A[l], which end where A[l] begins
         self.L, self.N, self.g, self.keep = L, N, workspace.g, workspace.keep
+        self.lane = workspace.lane
         self.work = workspace.work[:, :, :N]
         nothing: list[Any] = [None] * (L + 1)
         self.A1, self.Z, self.A, self.dZ, self.D, self.scratch = (nothing[:] for _ in range(6))

@@ -149,7 +149,7 @@ class ObjectiveInBlocks(Objective):
         """Yield the rows, pool by pool; in order without a generator."""
         for pool in self.blocks.pools(rng, self.without):
             yield pool
-            for workspace in (self.workspace, self._judging):
+            for workspace in (*self.workspaces, *self._judging):
                 workspace.let_go()
 
     def total(self, parameters: Parameters, Z: Array | None = None) -> Any:

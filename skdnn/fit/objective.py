@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from skdnn.core.activations import Array
 from skdnn.core.memory import Pass, Workspace
 from skdnn.core.network import Network, Parameters, backward, forward
 from skdnn.fit.rows import Batches, Rows
-from skdnn.fit.threads import one_thread_if_small
+from skdnn.fit.threads import both, n_parts, threads
 
 # A pass over more rows than this is made in parts, whose gradients add up: the arrays of
 # a part stay in the cache, and memory does not grow with the batch.
@@ -157,7 +157,7 @@ class Objective(Criterion):
     dropout: bool
     keeps_outputs: bool
     block: int
-    workspace: Workspace
+    workspaces: list[Workspace]
 
     def __init__(
         self,
@@ -174,29 +174,31 @@ class Objective(Criterion):
         self.dropout = any(dropout)
         theta, sizes = network.parameters.theta, network.parameters.sizes
         N = min(max(batch_size, 1), CHUNK)
+        parts = n_parts(sizes, N)
+        N = -(-N // parts)
         row = (1 + sizes[0] + 6 * sizes[-1]) * theta.itemsize
         most = max(min(MOST_BATCHES, BLOCK // (row * N), -(-self.n // N)), 1)
-        self.keeps_outputs = batch_size <= CHUNK
+        self.keeps_outputs = batch_size <= CHUNK and parts == 1
         self.block = batch_size * most if self.keeps_outputs else batch_size
-        self.workspace = Workspace(
-            sizes,
-            network.g,
-            N,
-            theta.dtype,
-            backward=trains,
-            dropout=dropout if self.dropout else (),
-            outputs=N * most if self.keeps_outputs else N,
-        )
-        self._cut: dict[tuple[int, int, bool], list[tuple[Pass, slice]]] = {}
-
-    @cached_property
-    def _part(self) -> Parameters:
-        """The gradient of a part of a batch."""
-        return self.gradient.like(np.empty_like(self.gradient.theta))
+        self.workspaces = [
+            Workspace(
+                sizes,
+                network.g,
+                N,
+                theta.dtype,
+                backward=trains,
+                dropout=dropout if self.dropout else (),
+                outputs=N * most if self.keeps_outputs else N,
+                lane=lane,
+            )
+            for lane in range(parts)
+        ]
+        self._cut: dict[tuple[int, int, bool], list[list[_Part]]] = {}
+        self._slopes: dict[int, Parameters] = {}  # of parts of a batch, by lane
 
     def threads(self) -> AbstractContextManager[None]:
-        """Return the context to train in: BLAS on one thread, where that is as fast."""
-        return one_thread_if_small(self.workspace.sizes, self.workspace.N)
+        """Return the context to work in: BLAS on one thread, and as many as there are parts."""
+        return threads(len(self.workspaces))
 
     def value(self, parameters: Parameters, Z: Array | None = None) -> Cost:
         """Return J at the given parameters, without dropout.
@@ -211,30 +213,41 @@ class Objective(Criterion):
 
     def sum_over(self, batches: Batches, parameters: Parameters, Z: Array | None = None) -> Any:
         """Return sum w_k L_k of given rows."""
-        total: Any = 0.0
-        n = len(batches)
-        for start in range(0, n, self._judging.N):
-            part = slice(start, min(start + self._judging.N, n))
-            at = self._judging.over(part.stop - start)
+
+        def of(number: int) -> Any:
+            workspace = self._judging[number % len(self._judging)]
+            part = slice(number * workspace.N, min((number + 1) * workspace.N, len(batches)))
+            at = workspace.over(part.stop - part.start)
             Y, _, w = batches.load(at, part)
             forward(parameters, at, self.loss)
-            total += self.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work, self.splits)
             if Z is not None:
                 Z[:, part] = at.Z[at.L]
+            return self.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work, self.splits)
+
+        total: Any = 0.0
+        numbers, width = range(-(-len(batches) // self._judging[0].N)), len(self._judging)
+        for first in numbers[::width]:
+            for loss in both(of, numbers[first : first + width]):
+                total += loss
         return total
 
     @cached_property
-    def _judging(self) -> Workspace:
+    def _judging(self) -> list[Workspace]:
         """The arrays to find J with: without dropout, and with room for many rows.
 
         Short rows by the half megabyte, not the batch, took half of the time for 20-32-3.
         """
-        sizes, g, N, dtype = self.workspace.sizes, self.workspace.g, self.workspace.N, self.dtype
+        like = self.workspaces[0]
+        sizes, N, dtype = like.sizes, like.N, self.dtype
         row = (1 + sizes[0] + 2 * (1 + max(sizes)) + 6 * sizes[-1]) * dtype.itemsize
         most = min(BLOCK // row, CHUNK)
         if most <= N and not self.dropout:
-            return self.workspace
-        return Workspace(sizes, g, max(most, N), dtype, backward=False)
+            return self.workspaces
+        lanes = range(len(self.workspaces))
+        return [
+            Workspace(sizes, like.g, max(most, N), dtype, backward=False, lane=lane)
+            for lane in lanes
+        ]
 
     def epoch(
         self,
@@ -278,8 +291,9 @@ class Objective(Criterion):
                 step(i)
                 i += 1
             if self.keeps_outputs:
-                Z, A = self.workspace.outputs[:, :, : len(rows)]
-                work = self.workspace.work[:, :, : len(rows)]
+                (workspace,) = self.workspaces
+                Z, A = workspace.outputs[:, :, : len(rows)]
+                work = workspace.work[:, :, : len(rows)]
                 w = None if rows.w is None else rows.w.T
                 total += self.loss.value(Z, A, rows.targets(), w, work, self.splits)
         return total
@@ -305,35 +319,70 @@ class Objective(Criterion):
         returned.
         """
         N = self.weight * (batch.stop - batch.start) / self.n if N is None else N
-        target = self.gradient
         total: Any = 0.0
-        for at, part in self._parts(batch.start, batch.stop, keeps_outputs):
-            Y, aims, w = rows.load(at, part)
+        for at_once in self._parts(batch.start, batch.stop, keeps_outputs):
             if self.dropout and rng is not None:
-                draw_dropout(at, rng)
-            forward(parameters, at, self.loss)
-            if not keeps_outputs:
-                total += self.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work, self.splits)
-            self.loss.gradient(at.A[at.L], aims, w, N, out=at.dZ[at.L])
-            backward(parameters, at, target)
-            if target is not self.gradient:
-                self.gradient.theta += target.theta
-            elif batch.stop - batch.start > CHUNK:
-                target = self._part
+                for one in at_once:
+                    draw_dropout(one.at, rng)
+            if len(at_once) == 1:
+                losses = [self._of_part(parameters, rows, N, keeps_outputs, at_once[0])]
+            else:
+                of = partial(self._of_part, parameters, rows, N, keeps_outputs)
+                losses = both(of, at_once)
+            for one, loss in zip(at_once, losses, strict=True):
+                total += loss
+                if one.gradient is not self.gradient:
+                    self.gradient.theta += one.gradient.theta
         self.add_slope_of_penalty(parameters)
         return total
 
-    def _parts(self, start: int, stop: int, keeps_outputs: bool) -> list[tuple[Pass, slice]]:
-        """Cut a batch into parts of at most the workspace's size, with their arrays."""
+    def _of_part(
+        self,
+        parameters: Parameters,
+        rows: Rows | Batches,
+        N: float,
+        keeps_outputs: bool,
+        part: _Part,
+    ) -> Any:
+        """Write the gradient of a part of a batch; return its sum w_k L_k as `differentiate`."""
+        at, numbers, gradient = part
+        Y, aims, w = rows.load(at, numbers)
+        forward(parameters, at, self.loss)
+        loss: Any = 0.0
+        if not keeps_outputs:
+            loss = self.loss.value(at.Z[at.L], at.A[at.L], Y, w, at.work, self.splits)
+        self.loss.gradient(at.A[at.L], aims, w, N, out=at.dZ[at.L])
+        backward(parameters, at, gradient)
+        return loss
+
+    def _parts(self, start: int, stop: int, keeps_outputs: bool) -> list[list[_Part]]:
+        """Cut a batch into parts of at most the workspaces' size, as many at once as there are."""
         key = start, stop, keeps_outputs
         if key not in self._cut:
-            m = self.workspace.N
-            cuts = [slice(i, min(i + m, stop)) for i in range(start, stop, m)]
-            self._cut[key] = [
-                (self.workspace.over(cut.stop - cut.start, cut.start if keeps_outputs else 0), cut)
-                for cut in cuts
-            ]
+            width, N = len(self.workspaces), self.workspaces[0].N
+            parts = []
+            for i, first in enumerate(range(start, stop, N)):
+                cut = slice(first, min(first + N, stop))
+                at = self.workspaces[i % width].over(
+                    cut.stop - first, first if keeps_outputs else 0
+                )
+                parts.append(_Part(at, cut, self._slope(i % width) if i else self.gradient))
+            self._cut[key] = [parts[i : i + width] for i in range(0, len(parts), width)]
         return self._cut[key]
+
+    def _slope(self, lane: int) -> Parameters:
+        """Return where the gradient of a part that is not the first of its batch is written."""
+        if lane not in self._slopes:
+            self._slopes[lane] = self.gradient.like(np.empty_like(self.gradient.theta))
+        return self._slopes[lane]
+
+
+class _Part(NamedTuple):
+    """Rows of a batch, the arrays of their pass, and where their gradient is written."""
+
+    at: Pass
+    rows: slice
+    gradient: Parameters
 
 
 def draw_dropout(at: Pass, rng: np.random.Generator) -> None:

@@ -260,7 +260,7 @@ class Batches:
         w = rows.w if rows.w is None or numbers is None else rows.w[numbers]
         self.n = len(rows) if numbers is None else len(numbers)
         self.weight = total_weight(w, self.n)
-        self._rooms: dict[int, Any] = {}
+        self._rooms: dict[tuple[int, int], Any] = {}  # by lane and number of rows
 
     def __len__(self) -> int:
         return self.n
@@ -268,18 +268,21 @@ class Batches:
     def take(self, order: Any) -> Rows:
         """Return the given ones, gathered into memory that the next call uses again."""
         numbers = order if self.numbers is None else self.numbers[order]
-        return self.rows.gather(numbers, self._room(len(order)))
+        return self.rows.gather(numbers, self._room(len(order), 0))
 
-    def part(self, rows: slice) -> Rows:
-        """Return the given ones in their own order: views, or gathered as by `take`."""
+    def part(self, rows: slice, lane: int = 0) -> Rows:
+        """Return the given ones in their own order: views, or gathered as by `take`.
+
+        What another lane has gathered stays as it is.
+        """
         if self.numbers is None:
             return self.rows.part(rows)
         numbers = self.numbers[rows]
-        return self.rows.gather(numbers, self._room(len(numbers)))
+        return self.rows.gather(numbers, self._room(len(numbers), lane))
 
     def load(self, at: Pass, rows: slice) -> tuple[Array, Array, Array | None]:
         """Make the given ones A[0] of a pass; return their Y, what is aimed at, and w."""
-        return self.part(rows).load(at, slice(0, at.N))
+        return self.part(rows, at.lane).load(at, slice(0, at.N))
 
     def targets(self, rows: slice) -> tuple[Array, Array | None]:
         """Return Y and w of the given ones, without reading X."""
@@ -295,14 +298,14 @@ class Batches:
         w = self.rows.w if self.numbers is None else self.rows.w[self.numbers]
         return int(np.count_nonzero(w if w.ndim == 1 else w.any(axis=1)))
 
-    def _room(self, n: int) -> Any:
+    def _room(self, n: int, lane: int) -> Any:
         """Return memory for n rows; fewer have a part of it."""
-        if n not in self._rooms:
-            largest = max(self._rooms, default=0)
-            fits = n < largest and self._rooms[largest] is not None
-            room = self._rooms[largest].part(slice(0, n)) if fits else self.rows.room(n)
-            self._rooms[n] = room
-        return self._rooms[n]
+        if (lane, n) not in self._rooms:
+            largest = max((size for of, size in list(self._rooms) if of == lane), default=0)
+            fits = n < largest and self._rooms[lane, largest] is not None
+            room = self._rooms[lane, largest].part(slice(0, n)) if fits else self.rows.room(n)
+            self._rooms[lane, n] = room
+        return self._rooms[lane, n]
 
 
 def stacked(above: Any, below: Any) -> Any:

@@ -1,30 +1,38 @@
-"""How many threads BLAS takes inside a fit.
+"""Threads inside a fit: BLAS has one, and the halves of a large batch have two of ours.
 
-A product of small matrices gains nothing from a second thread, and on a machine that
-others use it loses much: the threads wait for each other at the end of every product, so
-that a step of 0.4 ms took 3 ms. A fit whose products are all small therefore asks for one
-thread. The setting belongs to the whole process: fits that run at once share it, the last
-one to end restores what was there, and it is only ever lowered.
+A product of small matrices gains nothing from a second thread, and on a machine that others
+use it loses much: BLAS's threads wait for each other at the end of every product, so that a
+step of 0.4 ms took 3 ms. Those of NumPy's BLAS and of SciPy's, which Adam adds with, took each
+other's cores: 784-256-128-10 took 6 times as long with two threads as with one. The setting
+belongs to the whole process: fits that run at once share it, the last one to end restores what
+was there, and it is only ever lowered.
+
+A large batch is halved by its shape alone, and what the halves give is added in their order:
+it is the same to the last bit with one thread and with two.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
-# Floating-point operations of a product, about a millisecond of one core. On two free cores
-# a second thread made it 0.7 times as fast at 4e6, 1.1 at 2e7, 1.2 to 1.3 here and 1.7 at 5e8.
-LARGE_PRODUCT = 5e7
+# Floating-point operations of a step that is worth halving, 1 to 3 milliseconds of one core: to
+# hand a half to another thread takes 0.08, and halves take 1.03 to 1.06 times as long as the whole.
+SHARED = 1e8
+ROWS_A_PART = 128  # at least
 
 _lock = threading.Lock()
 _fits = 0  # that run now with one thread
 _lowered: list[tuple[Any, int]] = []  # the libraries that were set to 1, and from what
+_here = threading.local()  # the pool of the other thread, if this one has one
 
 
 @cache
@@ -34,34 +42,61 @@ def _libraries() -> list[Any]:
     return [library for library in controllers if library.user_api == "blas"]
 
 
-@contextmanager
-def one_thread_if_small(sizes: Sequence[int], N: int) -> Iterator[None]:
-    """Keep BLAS to one thread in the body if no product in a pass over N samples is large."""
-    if max(2.0 * N * n * n_prev for n_prev, n in pairwise(sizes)) >= LARGE_PRODUCT:
-        yield
-        return
-    with one_thread():
-        yield
+def n_parts(sizes: Sequence[int], N: int) -> int:
+    """Return how many parts a batch of N rows is cut into, whatever threads there are."""
+    operations = 6.0 * N * sum(n * n_prev for n_prev, n in pairwise(sizes))
+    return 2 if operations >= SHARED and N >= 2 * ROWS_A_PART else 1
+
+
+def both(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """Return what a function returns for each of one or two items, at once if there are threads."""
+    pool = getattr(_here, "pool", None)
+    if pool is None or len(items) == 1:
+        return [function(item) for item in items]
+    call = pool.submit(function, items[1])
+    first = function(items[0])
+    # What has not begun by now, on a busy machine, is done here.
+    return [first, function(items[1]) if call.cancel() else call.result()]
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep BLAS to one thread in the body."""
-    _enter()
+def threads(n: int) -> Iterator[None]:
+    """Keep BLAS to one thread in the body; of n = 2, `both` has two if BLAS had more than one.
+
+    Within a body that has two they stay those.
+    """
+    with one_thread() as allowed:
+        if min(n, allowed) == 1 or getattr(_here, "pool", None) is not None:
+            yield
+            return
+        with ThreadPoolExecutor(1, initializer=partial(np.seterr, all="ignore")) as pool:
+            _here.pool = pool
+            try:
+                yield
+            finally:
+                _here.pool = None
+
+
+@contextmanager
+def one_thread() -> Iterator[int]:
+    """Keep BLAS to one thread in the body; give how many it had."""
+    allowed = _enter()
     try:
-        yield
+        yield allowed
     finally:
         _leave()
 
 
-def _enter() -> None:
+def _enter() -> int:
     global _fits
     with _lock:
         _fits += 1
+        allowed = max((library.num_threads for library in _libraries()), default=1)
         for library in _libraries():
             if library.num_threads > 1:
                 _lowered.append((library, library.num_threads))
                 library.set_num_threads(1)
+    return allowed
 
 
 def _leave() -> None:
