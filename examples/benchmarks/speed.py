@@ -455,32 +455,55 @@ def busy_machine() -> None:
         print(f"GridSearchCV(n_jobs=2) is {ratio:.2f} times as fast as n_jobs=1 with {name}.")
 
 
-def product(n: int, N: int, dtype: Any) -> Callable[[], None]:
-    """Return a function that makes one product, as often as takes some milliseconds."""
-    W, A, Z = np.ones((n, n), dtype), np.ones((n, N), dtype), np.empty((n, N), dtype)
+def run_products(index: int, start: Any, took: Any) -> None:
+    """Time the bare products of a workload from when all have met."""
+    run = products(WORKLOADS[index])
+    run()
+    start.wait()
+    took.put(seconds(run))
 
-    def run() -> None:
-        for _ in range(max(2 * 10**8 // (n * n * N), 5)):
-            np.matmul(W, A, out=Z)
 
-    return run
+def of_two_processes(index: int) -> float:
+    """Return how many times the products of one process two of them make in its time."""
+    context = multiprocessing.get_context("spawn")
+    times = []
+    for n in 1, 2:
+        start, took = context.Barrier(n), context.Queue()
+        args = index, start, took
+        processes = [context.Process(target=run_products, args=args) for _ in range(n)]
+        for process in processes:
+            process.start()
+        times.append(max(took.get() for _ in processes))
+        for process in processes:
+            process.join()
+    return 2.0 * times[0] / times[1]
 
 
 def two_threads(pairs: int) -> None:
-    """Print what a second BLAS thread gains for one product of n x n by n x N."""
-    print("\n| n, N | operations | one thread / two, f64 | f32 |\n|---|---|---|---|")
-    for n, N in (64, 100), (100, 200), (150, 256), (200, 256), (256, 256), (400, 400), (512, 1024):
-        cells = []
-        for dtype in np.float64, np.float32:
-            run, ratios = product(n, N, dtype), []
-            for _ in range(pairs):
+    """Print what a second thread gains for the widest networks."""
+    programs = {"skdnn": fit_ours, "scikit-learn": fit_theirs}
+    if torch is not None:
+        programs["PyTorch"] = fit_torch
+    print(f"\n| one thread / two | {' | '.join(programs)} | products, two processes |")
+    print(f"|---|{len(programs) * '---|'}---|")
+    for index in range(len(WORKLOADS) - 3, len(WORKLOADS)):
+        work = WORKLOADS[index]
+        X, y = work.data()
+        gains: dict[str, list[float]] = {name: [] for name in programs}
+        at_most: list[float] = []
+        for _ in range(pairs):
+            at_most.append(of_two_processes(index))
+            for name, fit in programs.items():
                 times = []
-                for threads in 1, 2:
-                    with threadpool_limits(threads, user_api="blas"):
-                        times.append(seconds(run))
-                ratios.append(times[0] / times[1])
-            cells.append(f"{statistics.median(ratios):.2f}")
-        print(f"| {n}, {N} | {2 * n * n * N:.0e} | {' | '.join(cells)} |", flush=True)
+                for n in 1, 2:
+                    if torch is not None:
+                        torch.set_num_threads(n)
+                    with threadpool_limits(n, user_api="blas"):
+                        fit(work, X, y)
+                        times.append(seconds(partial(fit, work, X, y)))
+                gains[name].append(times[0] / times[1])
+        cells = [f"{statistics.median(ratios):.2f}" for ratios in (*gains.values(), at_most)]
+        print(f"| {work.name} | {' | '.join(cells)} |", flush=True)
 
 
 def machine() -> None:
@@ -534,6 +557,7 @@ def main() -> None:
         clock = CLOCKS["wall"]  # of all processes
         busy_machine()
     if "threads" in args.tables:
+        clock = CLOCKS["wall"]
         two_threads(args.pairs)
 
 
