@@ -13,6 +13,7 @@ it is the same to the last bit with one thread and with two.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -53,7 +54,10 @@ def both(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     pool = getattr(_here, "pool", None)
     if pool is None or len(items) == 1:
         return [function(item) for item in items]
-    call = pool.submit(function, items[1])
+    try:
+        call = pool.submit(function, items[1])
+    except RuntimeError:  # the interpreter shuts down, and has no new threads
+        return [function(item) for item in items]
     first = function(items[0])
     # What has not begun by now, on a busy machine, is done here.
     return [first, function(items[1]) if call.cancel() else call.result()]
@@ -91,11 +95,12 @@ def _enter() -> int:
     global _fits
     with _lock:
         _fits += 1
+        _here.fits = getattr(_here, "fits", 0) + 1
         allowed = max((library.num_threads for library in _libraries()), default=1)
         for library in _libraries():
             if library.num_threads > 1:
                 _lowered.append((library, library.num_threads))
-                library.set_num_threads(1)
+                _set(library, 1)
     return allowed
 
 
@@ -103,9 +108,38 @@ def _leave() -> None:
     global _fits
     with _lock:
         _fits -= 1
-        if _fits:
-            return
-        while _lowered:
-            library, n = _lowered.pop()
-            if library.num_threads == 1:  # else somebody has set it since
-                library.set_num_threads(n)
+        _here.fits -= 1
+        if not _fits:
+            _restore()
+
+
+def _restore() -> None:
+    while _lowered:
+        library, n = _lowered.pop()
+        if library.num_threads == 1:  # else somebody has set it since
+            _set(library, n)
+
+
+def _set(library: Any, n: int) -> None:
+    """Set the threads of a library from any thread.
+
+    threadpoolctl ignores all threads but the first that has set OpenBLAS's, until that lets go.
+    """
+    let_go = getattr(library, "clear_controlling_thread", lambda force: None)
+    let_go(force=True)
+    library.set_num_threads(n)
+    let_go(force=True)
+
+
+def _after_fork() -> None:
+    """Begin anew in a child: the fits of other threads are not in it, and may have had the lock."""
+    global _lock, _fits
+    _lock = threading.Lock()
+    _here.pool = None
+    _fits = getattr(_here, "fits", 0)
+    if not _fits:
+        _restore()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,5 +1,7 @@
 """BLAS is kept to one thread in a fit, which may have a second of its own: with the same bits."""
 
+import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -108,7 +110,7 @@ def test_an_error_in_either_half_is_raised_and_ends_the_threads(libraries, which
 
 
 RNG = np.random.default_rng(0)
-X = RNG.normal(size=(1500, 60)).astype(np.float32)
+X = RNG.normal(size=(1100, 20)).astype(np.float32)
 Y = np.column_stack([X[:, 0] * X[:, 1], X[:, 2]])
 WIDE = dict(hidden_layer_sizes=(256, 256), batch_size=512, max_iter=2, random_state=0)
 BY_THREADS = {
@@ -233,6 +235,66 @@ def test_no_product_in_a_fit_has_more_than_one_thread_of_blas(hidden):
         ).fit(X, Y[:, 0])
     assert seen
     assert set(seen) == {1}
+
+
+def test_a_fit_of_any_thread_lowers_and_restores_the_threads_of_blas():
+    # threadpoolctl ignores all threads but the first that has set OpenBLAS's.
+    seen = []
+
+    def look():
+        with one_thread():
+            seen.append(threads(blas._libraries()))
+
+    with threadpool_limits(2, user_api="blas"):
+        before = threads(blas._libraries())
+        look()
+        for _ in range(2):
+            other = threading.Thread(target=look)
+            other.start()
+            other.join()
+            assert threads(blas._libraries()) == before
+    assert seen == [[1] * len(before)] * 3
+
+
+def test_halves_are_done_one_by_one_where_there_are_no_more_threads(libraries):
+    with with_threads(2):
+        blas._here.pool.shutdown()  # as the interpreter does at its end
+        assert both(str.upper, "ab") == ["A", "B"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("within", [False, True])
+def test_a_forked_child_fits_though_another_thread_had_the_lock(libraries, within):
+    has_lock, let_go = threading.Event(), threading.Event()
+
+    def fit():
+        with one_thread(), blas._lock:
+            has_lock.set()
+            assert let_go.wait(10)
+
+    def fork():
+        child = os.fork()
+        if not child:
+            signal.alarm(10)  # ends it if it waits for the lock
+            with with_threads(2):
+                right = both(str.upper, "ab") == ["A", "B"] and threads(libraries) == [1, 1]
+            os._exit(0 if right and threads(libraries) == ([1, 1] if within else [8, 2]) else 1)
+        return os.waitpid(child, 0)[1]
+
+    if within:
+        with with_threads(2):
+            assert both(str.upper, "ab") == ["A", "B"]
+            assert fork() == 0
+        return
+    other = threading.Thread(target=fit)
+    other.start()
+    assert has_lock.wait(10)
+    ended = fork()
+    let_go.set()
+    other.join()
+    assert ended == 0
+    assert threads(libraries) == [8, 2]
 
 
 def test_fit_restores_the_libraries_of_this_process():
