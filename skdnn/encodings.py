@@ -29,6 +29,7 @@ RARE = 1e-3  # the share of the rows up to which a level has no column
 SMALL, LARGE = 1e-290, 1e290
 HEIGHT = 0.5  # of a ramp
 PART = 1 << 17  # bytes of ramps to write out at once
+NEAR = 1e-250  # of a column's range: knots that are nearer are one
 FARTHEST = 8.0  # times its width that an outermost ramp goes on
 
 
@@ -170,7 +171,7 @@ def learn_ramps(X: Any, w: Array | None) -> Ramps:
         The weights, >= 0: of quantiles, a row of weight k counting as k rows.
     """
     most = min(MOST_BINS, MOST_RAMPS // max(X.shape[1], 1))
-    return Ramps([_knots(x, of, most) for x, of in _columns_of(X, w, most)])
+    return Ramps([_apart(_knots(x, of, most)) for x, of in _columns_of(X, w, most)])
 
 
 def _columns_of(X: Any, w: Array | None, most: int) -> Iterator[tuple[Array, Array | None]]:
@@ -221,6 +222,15 @@ def _knots(x: Array, w: Array | None, most: int) -> Array:
     if len(knots) <= 2:
         return nothing
     return -_with_tail(-_with_tail(knots, values)[::-1], -values[::-1])[::-1]
+
+
+def _apart(knots: Array) -> Array:
+    """Leave out knots that are too near the next to be told apart in units of the range."""
+    halves = knots / 2.0
+    least = NEAR * (halves[-1:] - halves[:1])
+    keep = np.append(np.diff(halves) > least, np.ones(len(knots[-1:]), bool))
+    keep[:1] = True
+    return knots[keep] if np.count_nonzero(keep) > 2 else np.empty(0)
 
 
 def _with_tail(knots: Array, values: Array) -> Array:

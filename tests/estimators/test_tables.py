@@ -484,6 +484,16 @@ def test_a_frequent_value_leaves_knots_to_the_others(frequent, weighted):
     assert np.diff(shares).max() < 0.31
 
 
+@pytest.mark.parametrize("most", [300, 500, 700])
+def test_a_column_of_every_magnitude_has_finite_positions(most):
+    draw = np.random.default_rng(0)
+    x = np.exp(draw.uniform(-most, most, (1000, 1))) * draw.choice([-1.0, 1.0], (1000, 1))
+    ramps = learn_ramps(x, None)
+    assert np.isfinite(ramps.positions(x)).all()
+    assert (ramps.edges[-1] > 0).all()
+    assert np.isfinite(DNNRegressor(random_state=0).fit(x, np.sign(x[:, 0])).predict(x)).all()
+
+
 def test_far_away_the_answer_stays():
     x = np.random.default_rng(0).normal(size=(1000, 1))
     ours = DNNRegressor(random_state=0, scale_inputs="piecewise").fit(x, x[:, 0])
