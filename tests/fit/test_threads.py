@@ -52,8 +52,8 @@ def test_a_fit_takes_one_thread_of_blas_and_restores_the_others(libraries, n):
 
 def test_the_shape_of_a_batch_alone_says_how_many_parts_it_has():
     assert n_parts((10, 20, 1), 200) == n_parts((107, 100, 1), 200) == 1
-    assert n_parts((784, 256, 128, 10), 256) == n_parts((128, 512, 512, 512, 10), 1024) == 2
-    assert n_parts((4000, 4000, 1), 200) == 1  # too few rows
+    assert n_parts((784, 256, 128, 10), 512) == n_parts((128, 512, 512, 512, 10), 1024) == 2
+    assert n_parts((4000, 4000, 1), 500) == 1  # too few rows
 
 
 @pytest.mark.parametrize("n", [1, 2])
