@@ -383,7 +383,7 @@ def profile(index: int) -> None:
     rows = Batches(Rows(X, Y, None, table))
     objective = Objective(rows, network, 0.0, work.batch)
     order = np.random.default_rng(0).permutation(work.rows)
-    at = objective.workspace.over(work.batch)
+    at = objective.workspaces[0].over(work.batch)
     Y, _, _ = rows.load(at, slice(0, work.batch))
     L, Z, A, dZ = at.L, at.Z, at.A, at.dZ
     adam = Adam(len(parameters.theta), parameters.theta.dtype)

@@ -17,7 +17,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from itertools import pairwise
 from typing import Any
@@ -52,12 +52,11 @@ def n_parts(sizes: Sequence[int], N: int) -> int:
 
 def both(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     """Return what a function returns for each of one or two items, at once if there are threads."""
-    pool = getattr(_here, "pool", None)
-    if pool is None or len(items) == 1:
-        return [function(item) for item in items]
-    try:
-        call = pool.submit(function, items[1])
-    except RuntimeError:  # the interpreter shuts down, and has no new threads
+    pool, call = getattr(_here, "pool", None), None
+    if pool is not None and len(items) == 2:
+        with suppress(RuntimeError):  # the interpreter shuts down, and has no new threads
+            call = pool.submit(function, items[1])
+    if call is None:
         return [function(item) for item in items]
     first = function(items[0])
     # What has not begun by now, on a busy machine, is done here.

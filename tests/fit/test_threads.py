@@ -152,6 +152,8 @@ def test_a_fit_is_the_same_to_the_last_bit_with_one_thread_and_with_two(librarie
             assert any(seen) == (n == 2)
             seen.clear()
     two, one = fits
+    for a, b in zip(two._model.networks, one._model.networks, strict=True):
+        assert_array_equal(a.parameters.theta, b.parameters.theta)
     assert_array_equal(two.predict(rows), one.predict(rows))
     assert two.loss_ == one.loss_
     assert_array_equal(two.loss_curve_, one.loss_curve_)
