@@ -95,15 +95,3 @@ def steps(inputs: Inputs) -> NDArray[np.intp]:
     """Return the columns of A[0] that jump: those of gaps and categories."""
     d, last = len(inputs.columns.numeric), inputs.direct + sum(inputs.ramps.bins)
     return np.concatenate([np.arange(d, inputs.direct), np.arange(last, inputs.width)])
-
-
-def sources(inputs: Inputs) -> NDArray[np.intp]:
-    """Return the column of X that each column of A[0] comes from."""
-    numeric, categorical = np.array(inputs.columns.numeric, int), inputs.columns.categorical
-    means, hot = (
-        [j for of, j in zip(inputs.categories, categorical, strict=True) for _ in of.columns(h)]
-        for h in (False, True)
-    )
-    ramps = np.repeat(numeric[inputs.ramps.columns], inputs.ramps.bins)
-    found = np.concatenate([numeric, numeric[inputs.gaps], means, ramps, hot]).astype(np.intp)
-    return found if len(found) else np.zeros(1, np.intp)

@@ -24,7 +24,7 @@ from skdnn.base import check_ours
 from skdnn.core.activations import Array
 from skdnn.core.memory import Pass
 from skdnn.core.network import backward_to_input, forward, slopes
-from skdnn.derivative import Derivative, deviations, filled, middle, sources, steps
+from skdnn.derivative import Derivative, deviations, filled, middle, steps
 from skdnn.display import COLORS, GREY
 from skdnn.door import read_weights
 from skdnn.model import MEMORY_LIMIT, Model
@@ -539,7 +539,7 @@ def _integrals(
         shares[:, :, numeric] += (stop - start)[:, :, numeric] * mean
         mean = np.einsum("inpj,p->nij", of_steps, weights[some])
         of_jumps = (jumps[1] - jumps[0]) * mean
-        for k, j in enumerate(sources(inputs)[jumping]):
+        for k, j in enumerate(inputs.sources[jumping]):
             shares[:, :, j] += of_jumps[:, :, k]
     return _of_values(shares.swapaxes(0, 1), n_values)
 

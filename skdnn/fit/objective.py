@@ -324,7 +324,7 @@ class Objective(Criterion):
             if self.dropout and rng is not None:
                 for one in at_once:
                     draw_dropout(one.at, rng)
-            if len(at_once) == 1:
+            if len(at_once) == 1:  # without `both` a step of 20-32-3 takes 0.95
                 losses = [self._of_part(parameters, rows, N, keeps_outputs, at_once[0])]
             else:
                 of = partial(self._of_part, parameters, rows, N, keeps_outputs)
