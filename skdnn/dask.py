@@ -73,8 +73,11 @@ class Cluster:
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             return self.client.submit(itself, value, pure=False)
 
-    def map(self, function: Callable[..., Any], *lists: Sequence[Any]) -> list[Any]:
-        """Call a function with the entries of lists, on the workers that have most of them."""
+    def map(
+        self, function: Callable[..., Any], *lists: Sequence[Any], same: Sequence[Any] = ()
+    ) -> list[Any]:
+        """Call a function on the workers that have most of its arguments."""
+        lists += tuple([one] * len(lists[0]) for one in same)
         return self.client.map(function, *lists, pure=False, retries=2)
 
     def gather(self, handles: Sequence[Any]) -> list[Any]:

@@ -261,25 +261,24 @@ def read_lot(
 
     `given` has a handle of the X, y and weights of each partition; they are let go.
     """
-    est, suffix, n_parts = reader.est, reader.suffix, list(range(len(given)))
+    est, n_parts = reader.est, range(len(given))
     if reader.columns is None:
-        asked = engine.map(levels_of, given, n_parts, [reader] * len(given))
+        asked = engine.map(levels_of, given, n_parts, same=[reader])
         reader = replace(reader, columns=_all_levels(engine.gather(asked), reader))
-    parts = engine.map(read_part, given, n_parts, [reader] * len(given))
+    parts = engine.map(read_part, given, n_parts, same=[reader])
     given.clear()
     labelled = hasattr(est, "label_smoothing")
-    heads = engine.gather(engine.map(head_of, parts, [labelled] * len(parts)))
-    dtype, unit, distinct = _agreed(heads, labelled, watched.w is not None, suffix)
+    heads = engine.gather(engine.map(head_of, parts, same=[labelled]))
+    dtype, unit, distinct = _agreed(heads, labelled, watched.w is not None, reader.suffix)
     pieces = cuts([head.n for head in heads], n_shards)
     lots = [[(parts[i], a, b) for i, a, b in piece] for piece in pieces]
-    shards = engine.map(joined, lots, [dtype] * len(lots), [unit] * len(lots))
+    shards = engine.map(joined, lots, same=[dtype, unit])
     first = next(head for head in heads if head.n)
     n, sampled = sum(head.n for head in heads), 0
     if needs_sample(est.scale_inputs):
         sampled = SAMPLED // (8 * first.X.shape[1])
     shares = [-(-sampled * sum(b - a for _, a, b in piece) // n) for piece in pieces]
-    numbers = list(range(len(shards)))
-    told = engine.gather(engine.map(tell, shards, numbers, shares, [distinct] * len(shards)))
+    told = engine.gather(engine.map(tell, shards, range(len(shards)), shares, same=[distinct]))
     shards = [shard for shard, one in zip(shards, told, strict=True) if one is not None]
     names = np.array(reader.named, object) if isinstance(reader.named, list) else None
     X = first.X.astype(dtype)
@@ -380,9 +379,8 @@ class TaskInShards(Task):
         """Return the sums that means by level are made of; the shards get their folds."""
         sizes = self.engine.gather(self.engine.map(weighed_of, parts))
         parts[:] = self.engine.map(numbered, parts, list(accumulate(sizes, initial=0))[:-1])
-        same = [self.targets], [told], [mean_of(self.data, self.targets)]
-        each = self.engine.map(sums_of, parts, *(one * len(parts) for one in same))
-        return total(self.engine, each)
+        same = self.targets, told, mean_of(self.data, self.targets)
+        return total(self.engine, self.engine.map(sums_of, parts, same=same))
 
     def problem(self, recipe: Recipe, score: Any = None) -> ProblemInShards:
         # The rows as they were read are let go.
@@ -410,15 +408,14 @@ class TaskInShards(Task):
         assert self.problem_ is not None
         found = {}
         for suffix, shards in (("", self.problem_.shards), ("_val", self.problem_.given)):
-            each = self.engine.gather(self.engine.map(digests_of, shards, [digest] * len(shards)))
+            each = self.engine.gather(self.engine.map(digests_of, shards, same=[digest]))
             for i, name in enumerate(("X", "y", "sample_weight")):
                 found[name + suffix] = fingerprint([one[i] for one in each]) if each else None
         return found
 
     def loss_of_mean(self, model: Model, networks: list[Network], whole: ObjectiveInShards) -> Any:
         thetas = self.engine.share([network.parameters.theta for network in networks])
-        shared = [thetas] * len(whole.shards)
-        (loss,) = total(self.engine, self.engine.map(loss_of_mean, whole.shards, shared))
+        (loss,) = total(self.engine, self.engine.map(loss_of_mean, whole.shards, same=[thetas]))
         return loss
 
 
@@ -428,8 +425,8 @@ class _Counted:
     def __init__(self, task: TaskInShards, lot: Lot, name: str) -> None:
         self.engine, self.parts = task.engine, lot.parts
         parts = self.parts
-        weigh = [self.engine.share(task.weigh)] * len(parts)
-        heavy = self.engine.gather(self.engine.map(heaviest, parts, weigh))
+        weigh = self.engine.share(task.weigh)
+        heavy = self.engine.gather(self.engine.map(heaviest, parts, same=[weigh]))
         if heavy[0] is not None and not any(heavy):
             raise ValueError(f"class_weight must be > 0 for some class that {name} has rows of.")
         unit = 1.0 if heavy[0] is None else power_of_two(np.array(heavy))
@@ -439,15 +436,14 @@ class _Counted:
         template = TaskInMemory(nothing, *known, network=nothing, unit=unit, tables=tables)
         self.template = self.engine.share(template)
         self.w_unit = unit * lot.unit
-        shared = [self.template] * len(parts)
-        counts = self.engine.gather(self.engine.map(counts_of, parts, shared))
+        counts = self.engine.gather(self.engine.map(counts_of, parts, same=[self.template]))
         self.counts = [sum(column) for column in zip(*counts, strict=True)]
         self.numbers = [i for i, (_, n_rows, _) in enumerate(counts) if n_rows]
 
     def prepared(self, net: Net, dtype: Any) -> list[Any]:
         """Return the handles of the shards that have a row of weight > 0; the parts are let go."""
-        parts, n = [self.parts[i] for i in self.numbers], len(self.numbers)
-        same = [self.template] * n, [net] * n, [dtype] * n
-        shards = self.engine.map(prepared, parts, self.numbers, *same)
+        parts = [self.parts[i] for i in self.numbers]
+        same = self.template, net, dtype
+        shards = self.engine.map(prepared, parts, self.numbers, same=same)
         self.parts.clear()
         return shards

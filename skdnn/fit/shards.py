@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from math import ceil
+from operator import itemgetter
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -35,6 +36,9 @@ from skdnn.fit.training import Found, Plan, State
 # How many answers are added at once: of more there are sums of sums.
 FAN = 8
 
+# The numbers of a shard's rows to train on; None for all.
+Training = NDArray[np.intp] | None
+
 
 class Engine(Protocol):
     """Where shards are. What it holds is known here by a handle."""
@@ -42,8 +46,13 @@ class Engine(Protocol):
     def share(self, value: Any) -> Any:
         """Bring a value to where the shards are; return its handle."""
 
-    def map(self, function: Callable[..., Any], *lists: Sequence[Any]) -> list[Any]:
-        """Call a function with the entries of lists, values or handles; return handles."""
+    def map(
+        self, function: Callable[..., Any], *lists: Sequence[Any], same: Sequence[Any] = ()
+    ) -> list[Any]:
+        """Call a function with the entries of lists, values or handles; return handles.
+
+        What is the `same` for all of them follows as further arguments.
+        """
 
     def gather(self, handles: Sequence[Any]) -> list[Any]:
         """Return what is held."""
@@ -56,9 +65,11 @@ class Here:
         """Return the value."""
         return value
 
-    def map(self, function: Callable[..., Any], *lists: Sequence[Any]) -> list[Any]:
-        """Call a function with the entries of lists."""
-        return [function(*entries) for entries in zip(*lists, strict=True)]
+    def map(
+        self, function: Callable[..., Any], *lists: Sequence[Any], same: Sequence[Any] = ()
+    ) -> list[Any]:
+        """Call a function with the entries of lists, and what is the `same` for all of them."""
+        return [function(*entries, *same) for entries in zip(*lists, strict=True)]
 
     def gather(self, handles: Sequence[Any]) -> list[Any]:
         """Return the values."""
@@ -113,23 +124,14 @@ class Shard:
         parts = (rows.X if rows.X1 is None else rows.X1, rows.Y, rows.w, self.counted, self.spare)
         return 1024 + sum(size_of(part) for part in parts)
 
-    def only(self, chosen: Chosen) -> Self:
-        """Return the rows that are held out, as a shard."""
-        return replace(self, rows=self.rows.only(chosen.held_out))
+    def only(self, numbers: NDArray[np.intp]) -> Self:
+        """Return the rows of given numbers, as a shard."""
+        return replace(self, rows=self.rows.only(numbers))
 
-    def objective(self, theta: Array, numbers: Any, trains: bool = True) -> Objective:
-        """Return the objective on the rows of given numbers, without the L2 term."""
-        network, net = self.net.with_theta(theta), self.net
-        batches = Batches(self.rows.smoothed(net.smoothing), numbers)
+    def objective(self, network: Network, numbers: Any, trains: bool = False) -> Objective:
+        """Return the objective on the rows of given numbers, None for all, without the L2 term."""
+        net, batches = self.net, Batches(self.rows.smoothed(self.net.smoothing), numbers)
         return Objective(batches, network, 0.0, len(batches), net.dropout, net.unit, trains)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The numbers of a shard's rows to train on, None for all, and of those held out."""
-
-    training: NDArray[np.intp] | None
-    held_out: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True)
@@ -152,24 +154,22 @@ def size_of(array: Any) -> int:
     return int(array.nbytes if hasattr(array, "nbytes") else array.data.nbytes)
 
 
-def count(shard: Shard, chosen: Chosen | None = None) -> tuple[int, int, int, float]:
+def count(shard: Shard, numbers: Training = None) -> tuple[int, int, int, float]:
     """Return how many rows there are to train on, count, and may be held out; their weight."""
-    numbers = None if chosen is None else chosen.training
     batches = Batches(shard.rows, numbers)
     return len(batches), len(shard.counted), len(shard.spare), batches.weight
 
 
-def choose(shard: Shard, n: int, seed: int) -> Chosen:
-    """Hold out n rows of a shard."""
+def choose(shard: Shard, n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the numbers of the rows to train on, and of n that are held out."""
     if not n:
-        return Chosen(shard.counted, shard.counted[:0])
+        return shard.counted, shard.counted[:0]
     key = int(np.random.default_rng([seed, shard.number]).integers(2**31))
-    return Chosen(*split(shard.counted, shard.spare, shard.strata, n, key))
+    return split(shard.counted, shard.spare, shard.strata, n, key)
 
 
-def in_order(shard: Shard, chosen: Chosen | None, key: int | None) -> NDArray[np.intp]:
+def in_order(shard: Shard, numbers: Training, key: int | None) -> NDArray[np.intp]:
     """Return the numbers of the rows to train on, for a key in an order drawn by it."""
-    numbers = None if chosen is None else chosen.training
     numbers = np.arange(len(shard.rows)) if numbers is None else numbers
     # They are held through an epoch: half of the memory.
     numbers = numbers.astype(np.uint32) if len(shard.rows) < 2**32 else numbers
@@ -179,7 +179,7 @@ def in_order(shard: Shard, chosen: Chosen | None, key: int | None) -> NDArray[np
 
 
 def gradient_of(
-    shard: Shard, theta: Array, order: NDArray[np.intp], batch: Batch
+    shard: Shard, order: NDArray[np.intp], theta: Array, batch: Batch
 ) -> tuple[Array, Any]:
     """Return the gradient of the losses of a shard's part of a batch, and their sum."""
     n = len(order)
@@ -190,33 +190,25 @@ def gradient_of(
     if batch.key is not None:
         rng = np.random.default_rng([batch.key, shard.number, batch.i])
     with one_thread(), np.errstate(all="ignore"):
-        objective = shard.objective(theta, numbers)
+        objective = shard.objective(shard.net.with_theta(theta), numbers, trains=True)
         parameters, rows = objective.network.parameters, slice(0, len(numbers))
         loss = objective.differentiate(parameters, objective.batches, rows, rng, N=batch.N)
     return objective.gradient.theta, loss
 
 
-def loss_of(shard: Shard, theta: Array, chosen: Chosen | None) -> tuple[Any]:
+def loss_of(shard: Shard, numbers: Training, theta: Array) -> tuple[Any]:
     """Return the sum of the losses of the rows to train on, without dropout."""
     with one_thread(), np.errstate(all="ignore"):
-        objective = shard.objective(theta, None if chosen is None else chosen.training, False)
-        return (objective.total(objective.network.parameters),)
-
-
-def seen_in_training(shard: Shard, theta: Array, chosen: Chosen | None) -> Seen:
-    """Return the raw outputs of the rows to train on."""
-    numbers = None if chosen is None else chosen.training
-    return look(shard if numbers is None else replace(shard, rows=shard.rows.only(numbers)), theta)
+        network = shard.net.with_theta(theta)
+        return (shard.objective(network, numbers).total(network.parameters),)
 
 
 def moved_by(
-    shard: Shard, seen: Seen, chosen: Chosen | None, factor: float, c: Array, weight: float
+    shard: Shard, seen: Seen, numbers: Training, factor: float, c: Array, weight: float
 ) -> tuple[float, Array]:
     """Return the mean loss, and its slope, of raw outputs factor Z + c; they add up."""
-    numbers = None if chosen is None else chosen.training
     with one_thread(), np.errstate(all="ignore"):
-        theta = np.broadcast_to(np.zeros((), seen.Z.dtype), (Parameters.count(shard.net.sizes),))
-        objective = shard.objective(theta, numbers, trains=False)
+        objective = shard.objective(shard.net.blank(seen.Z.dtype), numbers)
         return moved(objective, aligned(seen.Z), factor, c, weight)
 
 
@@ -243,7 +235,7 @@ def loss_of_mean(shard: Shard, thetas: list[Array]) -> tuple[Any]:
 
 @dataclass(frozen=True)
 class Seen:
-    """The raw outputs of held-out rows, of shape (m, n), and the sum of their losses."""
+    """The raw outputs of some rows, of shape (m, n), and the sum of their losses."""
 
     Z: Array
     loss: Any
@@ -252,14 +244,13 @@ class Seen:
         return 1024 + self.Z.nbytes
 
 
-def look(shard: Shard, theta: Array) -> Seen:
-    """Return what is seen of a shard that is held out."""
-    Z = np.empty((shard.net.sizes[-1], len(shard.rows)), theta.dtype)
-    if not len(shard.rows):
-        return Seen(Z, np.zeros(np.shape(shard.net.unit)))
+def look(shard: Shard, numbers: Training, theta: Array) -> Seen:
+    """Return what is seen of the rows of given numbers."""
+    network = shard.net.with_theta(theta)
     with one_thread(), np.errstate(all="ignore"):
-        objective = shard.objective(theta, None, trains=False)
-        return Seen(Z, objective.total(objective.network.parameters, Z))
+        objective = shard.objective(network, numbers)
+        Z = np.empty((shard.net.sizes[-1], objective.n), theta.dtype)
+        return Seen(Z, objective.total(network.parameters, Z))
 
 
 def loss_seen(seen: Seen) -> tuple[Any]:
@@ -269,8 +260,6 @@ def loss_seen(seen: Seen) -> tuple[Any]:
 
 def at_factor(shard: Shard, seen: Seen, factor: float, weight: float) -> tuple[float, float]:
     """Return the mean loss, and its slope, at a factor of the raw outputs; they add up."""
-    if not len(shard.rows):
-        return 0.0, 0.0
     with np.errstate(all="ignore"):
         network = shard.net.blank(seen.Z.dtype)
         judge = Judge(shard.rows, network, shard.net.unit, weight=weight)
@@ -285,7 +274,7 @@ def at_factor(shard: Shard, seen: Seen, factor: float, weight: float) -> tuple[f
 class Numbers:
     """The rows that are trained on, of all shards."""
 
-    chosen: list[Any]  # a handle of a Chosen for each shard, or None for all of its rows
+    chosen: list[Any]  # for each shard a handle of their numbers, or None for all of its rows
     sizes: list[int]  # how many there are in each shard
     weight: float  # of all of them
 
@@ -319,12 +308,11 @@ class ProblemInShards(Problem):
         """
         numbers, held_out = None, list(self.given)
         if recipe.n_held_out:
-            counts = self.engine.gather(self.engine.map(count, self.shards))
-            parts = _parts(recipe.n_held_out, counts)
-            seeds = [seed] * len(parts)
-            chosen = self.engine.map(choose, self.shards, parts, seeds)
-            numbers = self._counted(chosen)
-            held_out = self.engine.map(Shard.only, self.shards, chosen)
+            engine, shards = self.engine, self.shards
+            parts = _parts(recipe.n_held_out, engine.gather(engine.map(count, shards)))
+            chosen = engine.map(choose, shards, parts, same=[seed])
+            numbers = self._counted(engine.map(itemgetter(0), chosen))
+            held_out = engine.map(Shard.only, shards, engine.map(itemgetter(1), chosen))
         if not held_out:
             return numbers, None
         asked = recipe.calibrate, recipe.most_factor
@@ -333,20 +321,17 @@ class ProblemInShards(Problem):
     def intercepts(self, found: Found) -> Array | None:
         engine, shards = self.engine, self.shards
         numbers: Any = found.numbers or self.whole
-        theta, n = found.state.final().theta, len(shards)
-        shared = [engine.share(theta)] * n
-        seen = engine.map(seen_in_training, shards, shared, numbers.chosen)
+        theta = engine.share(found.state.final().theta)
+        seen = engine.map(look, shards, numbers.chosen, same=[theta])
         (loss,) = total(engine, engine.map(loss_seen, seen))
         if not np.isfinite(loss):
             return np.zeros(self.net.sizes[-1])
-        weights = [numbers.weight] * n
         counts = engine.gather(engine.map(count, shards))
         n_counted = sum(numbers.sizes) if found.numbers else sum(of for _, of, *_ in counts)
 
         def value_and_slope(c: Array) -> tuple[float, Array]:
-            factors, at = [found.factor] * n, [c] * n
-            parts = engine.map(moved_by, shards, seen, numbers.chosen, factors, at, weights)
-            return total(engine, parts)
+            same = found.factor, c, numbers.weight
+            return total(engine, engine.map(moved_by, shards, seen, numbers.chosen, same=same))
 
         return balanced(self.net.sizes[-1], n_counted, value_and_slope)
 
@@ -388,8 +373,8 @@ class ObjectiveInShards(Criterion):
         self.batch_size, self.drops = batch_size, any(problem.net.dropout)
 
     def value(self, parameters: Parameters) -> Cost:
-        theta = [self.engine.share(parameters.theta)] * len(self.shards)
-        parts = self.engine.map(loss_of, self.shards, theta, self.numbers.chosen)
+        theta = self.engine.share(parameters.theta)
+        parts = self.engine.map(loss_of, self.shards, self.numbers.chosen, same=[theta])
         (loss,) = total(self.engine, parts)
         return self.cost(loss, parameters)
 
@@ -421,14 +406,12 @@ class ObjectiveInShards(Criterion):
         return self._order(None)
 
     def _order(self, key: int | None) -> list[Any]:
-        keys = [key] * len(self.shards)
-        return self.engine.map(in_order, self.shards, self.numbers.chosen, keys)
+        return self.engine.map(in_order, self.shards, self.numbers.chosen, same=[key])
 
     def _differentiate(self, parameters: Parameters, order: list[Any], batch: Batch) -> Any:
         """Write the gradient of J on a batch to `gradient`; return the sum of its losses."""
-        n = len(self.shards)
-        theta = [self.engine.share(parameters.theta)] * n
-        parts = self.engine.map(gradient_of, self.shards, theta, order, [batch] * n)
+        theta = self.engine.share(parameters.theta)
+        parts = self.engine.map(gradient_of, self.shards, order, same=[theta, batch])
         gradient, loss = total(self.engine, parts)
         np.copyto(self.gradient.theta, gradient)
         self.add_slope_of_penalty(parameters)
@@ -454,8 +437,8 @@ class JudgeOfShards(Judge):
         self.seen: list[Any] = []
 
     def _look(self, parameters: Parameters) -> Cost:
-        theta = [self.engine.share(parameters.theta)] * len(self.shards)
-        self.seen = self.engine.map(look, self.shards, theta)
+        theta = self.engine.share(parameters.theta)
+        self.seen = self.engine.map(look, self.shards, same=[None, theta])
         (loss,) = total(self.engine, self.engine.map(loss_seen, self.seen))
         mean = loss / self.weight
         return Cost(float(np.sum(mean)), float(np.sum(mean * self.net.unit)))
@@ -467,7 +450,6 @@ class JudgeOfShards(Judge):
         return self._at(factor)[1]
 
     def _at(self, factor: float) -> tuple[float, float]:
-        factors, weights = [factor] * len(self.shards), [self.weight] * len(self.shards)
-        parts = self.engine.map(at_factor, self.shards, self.seen, factors, weights)
+        parts = self.engine.map(at_factor, self.shards, self.seen, same=[factor, self.weight])
         loss, slope = total(self.engine, parts)
         return float(loss), float(slope)
