@@ -40,6 +40,7 @@ from skdnn.fit.watch import WatchedWhole
 from skdnn.parameters import COUNT, POSITIVE, is_share
 from skdnn.shards import Reader, TaskInShards, read_lot
 from skdnn.sums import accuracy_of, hits, r2_of, squares
+from skdnn.targets import score_of
 
 __all__ = ["DaskDNNBinaryClassifier", "DaskDNNClassifier", "DaskDNNRegressor", "resilient"]
 
@@ -267,6 +268,8 @@ class _DaskDNN(BaseDNN, OnCluster):
     """What the three estimators on a cluster share: the rows are collections of dask."""
 
     _local: type[Any]  # the ordinary estimator
+    _told: Any  # what a partition tells of a score
+    _scored: Any  # the score, of what all of them tell
 
     @explained
     @_fit_context(prefer_skip_nested_validation=True)
@@ -315,7 +318,7 @@ class _DaskDNN(BaseDNN, OnCluster):
             names = self._feature_names
             named = self.n_features_in_ if names is None else list(names)
             reader = Reader(local, named, columns=model.inputs.columns)
-        elif isinstance(X, da.Array) and not np.iterable(self._categorical):
+        elif isinstance(X, da.Array) and isinstance(self.categorical_features, str | None):
             reader = replace(reader, columns=Columns([None] * X.shape[1]))
 
         def read(reader: Reader, X: Any, y: Any, w: Any) -> Any:
@@ -332,12 +335,6 @@ class _DaskDNN(BaseDNN, OnCluster):
             targets = self._targets(lot.whole, model, given and given.whole, earlier)
             task = TaskInShards(self, engine, lot, given, targets, model, earlier)
             return self._follow(task, clock)
-
-    @property
-    def _categorical(self) -> Any:
-        """The columns that the user lists as categorical; None if they are told by their types."""
-        listed = self.categorical_features
-        return None if isinstance(listed, str) else listed
 
     def _check_held_out(self, X_val: Any) -> None:
         """Refuse what asks for rows by number, or for two lots of them as one."""
@@ -427,6 +424,9 @@ class _DaskDNN(BaseDNN, OnCluster):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy of a classifier, or a regressor's R^2, of rows where they are.
 
+        Of several quantiles it is the mean of their D2, for which y and the predictions, but not
+        X, are brought here.
+
         Parameters
         ----------
         X : dask array or dataframe, or rows in memory, of shape (n_samples, n_features)
@@ -443,20 +443,14 @@ class _DaskDNN(BaseDNN, OnCluster):
         if not dask.is_dask_collection(X):
             return super().score(X, y, sample_weight)
         check_is_fitted(self)
-        engine, model = self._engine(), dask.delayed(self.to_local(), traverse=False)
-        score = dask.delayed(self._sums, pure=False)
-        given = enumerate(together(X, y, sample_weight))
-        found = engine.gather(engine.load([score(model, i, *part) for i, part in given]))
-        return self._scored([sums for sums in found if sums is not None])
-
-    @staticmethod
-    def _sums(model: Any, i: int, X: Any, y: Any, w: Any) -> Any:
-        """Return of a partition what `_scored` makes a score of; None if it has no rows."""
-        raise NotImplementedError
-
-    @staticmethod
-    def _scored(parts: list[Any]) -> float:
-        raise NotImplementedError
+        engine, loss = self._engine(), self._model.targets.loss
+        if loss.levels:
+            needed = [y, self.predict(X), sample_weight]
+            return score_of(loss, *engine.gather(engine.load(needed)))
+        model = dask.delayed(self.to_local(), traverse=False)
+        call, given = dask.delayed(told, pure=False), enumerate(together(X, y, sample_weight))
+        parts = [call(self._told, model, i, *part) for i, part in given]
+        return self._scored(engine.gather(engine.load(parts)))
 
     def _of_partitions(self, method: str, X: Any) -> Any:
         """Return what a method of the ordinary estimator says of each partition, when asked."""
@@ -489,8 +483,16 @@ def predicted(model: Any, method: str, X: Any, nothing: NDArray[Any]) -> NDArray
     return getattr(model, method)(aligned(X)) if X.shape[0] else nothing
 
 
+def told(of: Callable[..., Any], model: Any, i: int, X: Any, y: Any, w: Any) -> Any:
+    """Return what a function tells of a partition, for a score; None if it has no rows."""
+    with located(f"partition {i}"):
+        return of(model, *map(aligned, (X, y, w))) if X.shape[0] else None
+
+
 class _DaskDNNClassifier(_DaskDNN):
     """What the two classifiers on a cluster share."""
+
+    _told, _scored = staticmethod(hits), staticmethod(accuracy_of)
 
     def decision_function(self, X: Any) -> Any:
         """Return what decides: the log-odds of two classes, or raw outputs of several.
@@ -537,17 +539,6 @@ class _DaskDNNClassifier(_DaskDNN):
         """
         return self._of_partitions("predict_log_proba", X)
 
-    @staticmethod
-    def _sums(model: Any, i: int, X: Any, y: Any, w: Any) -> Any:
-        if not X.shape[0]:
-            return None
-        with located(f"partition {i}"):
-            return hits(model, aligned(X), y, w)
-
-    @staticmethod
-    def _scored(parts: list[Any]) -> float:
-        return accuracy_of(parts)
-
 
 @estimator
 class DaskDNNRegressor(_DaskDNN, skdnn.DNNRegressor):
@@ -577,19 +568,7 @@ class DaskDNNRegressor(_DaskDNN, skdnn.DNNRegressor):
     """
 
     _local = skdnn.DNNRegressor
-
-    @staticmethod
-    def _sums(model: Any, i: int, X: Any, y: Any, w: Any) -> Any:
-        if not X.shape[0]:
-            return None
-        with located(f"partition {i}"):
-            X, y = aligned(X), aligned(np.asarray(y, np.float64))
-            w = None if w is None else aligned(np.asarray(w, np.float64))
-            return squares(model, X, y, w)
-
-    @staticmethod
-    def _scored(parts: list[Any]) -> float:
-        return r2_of(parts)
+    _told, _scored = staticmethod(squares), staticmethod(r2_of)
 
 
 @estimator

@@ -51,6 +51,22 @@ def test_the_score_of_partitions_is_that_of_all_rows(name):
     assert model.score(cut(X), cut(y), cut(w)) == pytest.approx(theirs, abs=1e-12)
 
 
+def test_the_score_of_several_quantiles_is_that_of_all_rows():
+    model, w = fitted(loss="quantile", quantile=[0.1, 0.9]), 1.0 + np.arange(N) % 3
+    theirs = model.to_local().score(X, NUMBERS, w)
+    assert model.score(cut(X), cut(NUMBERS), cut(w)) == pytest.approx(theirs, abs=1e-12)
+
+
+@EACH
+def test_a_partition_without_weight_says_nothing_of_the_score(name):
+    model, w, y = fitted(name), np.ones(N), CASES[name][1]
+    w[: N // 4] = 0.0
+    theirs = model.to_local().score(X, y, w)
+    assert model.score(cut(X), cut(y), cut(w)) == pytest.approx(theirs, abs=1e-12)
+    with pytest.raises(ValueError, match="X must have rows of weight > 0"):
+        model.score(cut(X), cut(y), cut(0.0 * w))
+
+
 def test_a_frame_is_predicted_by_its_names():
     frame = dd.from_pandas(FRAME, npartitions=3)
     model = small(DaskDNNRegressor).fit(frame, dd.from_pandas(pd.Series(NUMBERS), npartitions=3))

@@ -212,6 +212,13 @@ def test_predictions_and_scores_are_those_of_rows_in_memory(Estimator):
     assert stored.most <= POOL_ROWS
 
 
+def test_a_lot_without_weight_says_nothing_of_the_score():
+    y, w = TARGETS[DNNClassifier], np.ones(N)
+    w[:300] = 0.0
+    model = DNNClassifier(**SMALL).fit(X, y)
+    assert model.score(Sliced(X), y, w) == pytest.approx(model.score(X, y, w), rel=1e-12)
+
+
 def test_a_score_of_several_quantiles_is_that_of_rows_in_memory():
     model = DNNRegressor(loss="quantile", quantile=[0.1, 0.9], **SMALL).fit(X, SCORE)
     assert model.score(Sliced(X), Sliced(SCORE)) == model.score(X, SCORE)
