@@ -3,6 +3,8 @@
 A release of scikit-learn may move any of these; nothing else of the package knows where they are.
 """
 
+# ruff: noqa: F401 - the others import them from here
+
 from __future__ import annotations
 
 # Resets what was fitted, and skips the checks of parameters in nested calls: what makes an
@@ -24,16 +26,3 @@ from sklearn.utils._param_validation import (
 
 # Weights are read, and columns named, as every estimator of scikit-learn reads and names them.
 from sklearn.utils.validation import _check_sample_weight, _get_feature_names
-
-__all__ = [
-    "HasMethods",
-    "Interval",
-    "InvalidParameterError",
-    "Options",
-    "StrOptions",
-    "_check_sample_weight",
-    "_fit_context",
-    "_get_feature_names",
-    "_safe_indexing",
-    "validate_parameter_constraints",
-]

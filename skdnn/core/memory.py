@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +13,7 @@ from scipy.sparse import issparse
 from skdnn.core.activations import Array
 
 
+@dataclass(eq=False)
 class Inputs:
     """Memory for [1 X] of up to N dense rows, made when it is first asked for.
 
@@ -20,9 +22,6 @@ class Inputs:
 
     shape: tuple[int, int]
     dtype: Any
-
-    def __init__(self, N: int, n: int, dtype: Any) -> None:
-        self.shape, self.dtype = (N, 1 + n), dtype
 
     @cached_property
     def memory(self) -> Array:
@@ -86,7 +85,7 @@ class Workspace:
         hidden = max(sizes[1:L], default=0)
         in_place = [layer is not None and layer.in_place for layer in self.g] + [False]
         shared = [self._with_ones(hidden, dtype) for _ in range(min(2, L - 1))]
-        self._inputs = Inputs(N, sizes[0], dtype)
+        self._inputs = Inputs((N, 1 + sizes[0]), dtype)
         self._a: list[Any] = [None]
         self._z: list[Any] = [None]
         self._dz: list[Any] = [None]
@@ -204,6 +203,7 @@ class Pass:
             expansion(rows, X1[:, 1:])
 
 
+@dataclass(eq=False)
 class SparseColumns:
     """[1; X^T] for a sparse X of rows: the input with a row of ones above it.
 
@@ -221,10 +221,7 @@ class SparseColumns:
     """
 
     rows: Any
-    origin: Array | None
-
-    def __init__(self, rows: Any, origin: Array | None = None) -> None:
-        self.rows, self.origin = rows, origin
+    origin: Array | None = None
 
     @property
     def T(self) -> SparseRows:
@@ -240,14 +237,12 @@ class SparseColumns:
         return np.add((A1.rows @ W.T).T, b, out=out[0])
 
 
+@dataclass(eq=False)
 class SparseRows:
     """[1 X] as the right factor of a product."""
 
     rows: Any
     origin: Array | None
-
-    def __init__(self, rows: Any, origin: Array | None) -> None:
-        self.rows, self.origin = rows, origin
 
     def __array_ufunc__(
         self, ufunc: Any, method: str, dZ: Array, A1: SparseRows, out: tuple[Array]
