@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,41 +14,28 @@ from skdnn.inputs import FAR, FARTHEST, Inputs, narrowed
 from skdnn.statistics import Summary
 
 
-@dataclass(frozen=True)
-class Derivative:
-    """The derivative of A[0] in some rows of X."""
+def in_columns(inputs: Inputs, X: Any, G: Array) -> Array:
+    """Return gradients in rows of X, of those in A[0], (n_values, n, n[0]).
 
-    inputs: Inputs
-    slopes: Any  # of the scaled numbers, (n, n_numbers) or a float; NaN where one is missing
-    ramps: Array  # of the ramps, (n, n_ramps)
-
-    @classmethod
-    def at(cls, inputs: Inputs, X: Any) -> Self:
-        """Return that of rows of X."""
-        x, missing = inputs.numbers(X.toarray() if issparse(X) else X)
-        slopes = _slope(inputs, x)
-        if missing is not None:
-            slopes = np.where(missing, np.nan, slopes)
-        return cls(inputs, slopes, inputs.ramps.slopes(x))
-
-    def __call__(self, G: Array) -> Array:
-        """Return gradients in X of those in A[0], (n, n[0]), which may be written to.
-
-        NaN is where there is none: in categories, and where a number is missing.
-        """
-        inputs, d = self.inputs, len(self.inputs.columns.numeric)
-        of_numbers = G[:, :d]
-        of_numbers *= self.slopes
-        if inputs.ramps.columns:
-            of_ramps = G[:, inputs.direct : inputs.direct + self.ramps.shape[1]] * self.ramps
-            of_numbers[:, inputs.ramps.columns] += np.add.reduceat(
-                of_ramps, inputs.ramps.starts, axis=1
-            )
-        if not inputs.categories:
-            return of_numbers
-        gradient = np.full((len(G), inputs.columns.n), np.nan, G.dtype)
-        gradient[:, inputs.numeric] = of_numbers
-        return gradient
+    NaN is where there is none: in categories, and where a number is missing. Of G the columns of
+    scaled numbers are written over.
+    """
+    x, missing = inputs.numbers(X.toarray() if issparse(X) else X)
+    of_numbers = G[..., : len(inputs.columns.numeric)]
+    of_numbers *= _slope(inputs, x)
+    if missing is not None:
+        of_numbers[:, missing] = np.nan
+    if inputs.ramps.columns:
+        slopes = inputs.ramps.slopes(x)
+        of_ramps = G[..., inputs.direct : inputs.direct + slopes.shape[1]] * slopes
+        of_numbers[..., inputs.ramps.columns] += np.add.reduceat(
+            of_ramps, inputs.ramps.starts, axis=2
+        )
+    if not inputs.categories:
+        return of_numbers
+    gradient = np.full((*G.shape[:2], inputs.columns.n), np.nan, G.dtype)
+    gradient[..., inputs.numeric] = of_numbers
+    return gradient
 
 
 def _slope(inputs: Inputs, x: Array) -> Array | float:

@@ -259,20 +259,14 @@ class LossCurveDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            import matplotlib.pyplot as plt
-            from matplotlib.cbook import normalize_kwargs
-            from matplotlib.lines import Line2D
-            from matplotlib.ticker import MaxNLocator
-        except ImportError as error:
-            raise ImportError(
-                "LossCurveDisplay needs matplotlib: pip install 'skdnn[plot]'."
-            ) from error
         if "label" in kwargs:
             raise TypeError("What the curves are called is said by name or names, not by label.")
-        if ax is None:
-            _, ax = plt.subplots(layout="constrained")
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_ = ax = axes(ax, "LossCurveDisplay")
+        self.figure_ = ax.figure
+        from matplotlib.cbook import normalize_kwargs
+        from matplotlib.lines import Line2D
+        from matplotlib.ticker import MaxNLocator
+
         self.learning_rate_ax_: Any = None
         networks = [(i, one) for i in range(len(self.names)) for one in self._networks(i)]
         if learning_rate and any(network["learning_rate_curves"] for _, network in networks):
@@ -382,6 +376,15 @@ class LossCurveDisplay:
         """Return which epochs of estimator i are marked, as they stand in a legend."""
         best = [int(line.get_xdata()[0]) for j, kind, line in self._drawn if (j, kind) == (i, BEST)]
         return f": {', '.join(map(str, best))}" if best else ""
+
+
+def axes(given: Any, display: str, **figure: Any) -> Any:
+    """Return the axes to plot a display in: those given, or those of a new figure."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(f"{display} needs matplotlib: pip install 'skdnn[plot]'.") from error
+    return plt.subplots(layout="constrained", **figure)[1] if given is None else given
 
 
 def _is_of_several(curve: Any) -> bool:

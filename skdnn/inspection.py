@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -24,8 +25,8 @@ from skdnn.base import check_ours
 from skdnn.core.activations import Array
 from skdnn.core.memory import Pass
 from skdnn.core.network import backward_to_input, forward, slopes
-from skdnn.derivative import Derivative, deviations, filled, middle, steps
-from skdnn.display import COLORS, GREY
+from skdnn.derivative import deviations, filled, in_columns, middle, steps
+from skdnn.display import COLORS, GREY, axes
 from skdnn.door import read_weights
 from skdnn.model import MEMORY_LIMIT, Model
 
@@ -90,10 +91,9 @@ def input_gradient(model: Any, X: Any, of: Of = "output") -> Array:
     X = _read(model, X, of)
     n_values = model._model.targets.n_values(of)
     gradients = np.empty((n_values or 1, *X.shape), model._model.inputs.dtype)
-    for rows, derivative, part in _parts(model._model, X, of):
-        for i, G in enumerate(part):
-            gradients[i, rows] = derivative(G)
-    return _of_values(gradients, n_values)
+    for rows, G, _ in _parts(model._model, X, of):
+        gradients[:, rows] = G
+    return gradients[0] if n_values is None else gradients.swapaxes(0, 1)
 
 
 def integrated_gradients(
@@ -169,13 +169,14 @@ def integrated_gradients(
     start = _baseline(model, baseline, X)
     change = _values(model, X, of) - _values(model, start, of)
     allowed = tol * np.max(np.abs(change))
-    total = np.zeros(_shape(model._model, X, of))
+    total = np.zeros((*change.shape, X.shape[1]))
     at_once = min(max(MEMORY_LIMIT // total[:1].nbytes, 1), AT_ONCE)
     todo, pieces = np.arange(len(X)), 1
     while len(todo) and pieces <= MOST_PIECES:
         for some in gen_batches(len(todo), max(at_once // (POINTS * pieces), 1)):
             rows = todo[some]
-            total[rows] = _integrals(model._model, start[rows], X[rows], of, pieces, at_once)
+            found = _integrals(model._model, start[rows], X[rows], of, pieces, at_once)
+            total[rows] = found.reshape(total[rows].shape)
         miss = np.abs(total[todo].sum(axis=-1) - change[todo]).reshape(len(todo), -1).max(axis=1)
         todo, pieces = todo[miss > allowed], 2 * pieces
     if len(todo):
@@ -249,16 +250,15 @@ def sensitivities(
     n_values, n_features = model._model.targets.n_values(of), X.shape[1]
     mean_absolute, mean, increasing, weight = np.zeros((4, n_values or 1, n_features))
     minimum, maximum = np.full_like(mean, np.inf), np.full_like(mean, -np.inf)
-    for rows, derivative, gradients in _parts(model._model, X, of):
-        for i, G in enumerate(map(derivative, gradients)):
-            there = ~np.isnan(G) & (w[rows, None] > 0)
-            minimum[i] = np.minimum(minimum[i], G.min(axis=0, where=there, initial=np.inf))
-            maximum[i] = np.maximum(maximum[i], G.max(axis=0, where=there, initial=-np.inf))
-            G[~there] = 0.0
-            weight[i] += w[rows] @ there
-            mean[i] += w[rows] @ G
-            mean_absolute[i] += w[rows] @ np.abs(G)
-            increasing[i] += w[rows] @ (G > 0)
+    for rows, G, _ in _parts(model._model, X, of):
+        there = ~np.isnan(G) & (w[rows, None] > 0)
+        minimum = np.minimum(minimum, G.min(axis=1, where=there, initial=np.inf))
+        maximum = np.maximum(maximum, G.max(axis=1, where=there, initial=-np.inf))
+        G[~there] = 0.0
+        weight += w[rows] @ there
+        mean += w[rows] @ G
+        mean_absolute += w[rows] @ np.abs(G)
+        increasing += w[rows] @ (G > 0)
     with np.errstate(invalid="ignore"):
         found = {
             "mean_absolute": mean_absolute / weight,
@@ -275,6 +275,7 @@ def sensitivities(
     )
 
 
+@dataclass(eq=False, repr=False)
 class SensitivitiesDisplay:
     """How the prediction changes with each column: by how much, which way, and how unlike.
 
@@ -316,15 +317,13 @@ class SensitivitiesDisplay:
     <...>
     """
 
-    ax_: Any
-    figure_: Any
-    bars_: Any
-    lines_: Any
-    dots_: Any
-
-    def __init__(self, found: Bunch, *, of: str = "prediction") -> None:
-        self.found = found
-        self.of = of
+    found: Bunch
+    of: str = field(default="prediction", kw_only=True)
+    ax_: Any = field(init=False)
+    figure_: Any = field(init=False)
+    bars_: Any = field(init=False)
+    lines_: Any = field(init=False)
+    dots_: Any = field(init=False)
 
     @classmethod
     def from_estimator(
@@ -394,22 +393,15 @@ class SensitivitiesDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError(
-                "SensitivitiesDisplay needs matplotlib: pip install 'skdnn[plot]'."
-            ) from error
         found = self.found
         strength = found.mean_absolute * found.deviation
         columns = np.argsort(np.nan_to_num(strength, nan=-1.0))  # categories have none
         columns = columns[strength[columns] >= 0][-n_features:]
         names = ("mean_absolute", "mean", "minimum", "maximum")
         size, mean, low, high = (found[name][columns] * found.deviation[columns] for name in names)
-        if ax is None:
-            height = 1.2 + 0.3 * len(columns)
-            _, ax = plt.subplots(figsize=(6.4, max(height, 2.4)), layout="constrained")
-        self.ax_, self.figure_ = ax, ax.figure
+        height = max(1.2 + 0.3 * len(columns), 2.4)
+        self.ax_ = ax = axes(ax, "SensitivitiesDisplay", figsize=(6.4, height))
+        self.figure_ = ax.figure
         at = np.arange(len(columns))
         self.bars_ = ax.barh(
             at, size, height=0.62, color=COLORS[5], alpha=0.55, label="mean of absolute values"
@@ -436,24 +428,18 @@ def _read(model: Any, X: Any, of: str) -> Any:
     return X
 
 
-def _shape(model: Model, X: Any, of: str) -> tuple[int, ...]:
-    """Return the shape of the gradients of rows."""
-    n_values = model.targets.n_values(of)
-    return (X.shape[0], *([] if n_values is None else [n_values]), X.shape[1])
-
-
 def _parts(
     model: Model, X: Any, of: str, rows: Array | None = None
-) -> Iterator[tuple[slice, Any, Array]]:
-    """Yield some rows after the other: which, their derivative and gradients in A[0].
+) -> Iterator[tuple[slice, Array, Array]]:
+    """Yield some rows after the other: which, and their gradients in X and in steps of A[0].
 
-    The gradients, (n_values, n, n[0]), are in an array that is used again. `rows` are those
-    of A[0], if they are others than those of X.
+    The gradients, (n_values, n, ...), may be in arrays that are used again. `rows` are those of
+    A[0], if they are others than those of X.
     """
     inputs, targets, networks = model.inputs, model.targets, model.networks
     n_values, parameters = targets.n_values(of) or 1, networks[0].parameters
     width, dtype = parameters.sizes[0], parameters.theta.dtype
-    row = 4 * len(networks) * sum(parameters.sizes) + (n_values + 2) * width
+    row = 4 * len(networks) * sum(parameters.sizes) + (3 * n_values + 1) * width
     N = min(CHUNK, X.shape[0], max(MEMORY_LIMIT // (row * dtype.itemsize), 1))
     passes = [network.passes(N, backward=True) for network in networks]
     gradients, one = np.empty((n_values, N, width), dtype), np.empty((N, width), dtype)
@@ -469,7 +455,8 @@ def _parts(
                     backward_to_input(network.parameters, arrays, one[:n] if k else gradient)
                     if k:
                         gradient += one[:n]
-            yield part, Derivative.at(inputs, x), gradients[:, :n]
+            G = gradients[:, :n]
+            yield part, in_columns(inputs, x, G), G[:, :, steps(inputs)]
 
 
 def _forward(model: Model, X: Any, passes: list[Pass], rows: Array | None) -> Array:
@@ -483,11 +470,6 @@ def _forward(model: Model, X: Any, passes: list[Pass], rows: Array | None) -> Ar
         forward(network.parameters, at, network.loss)
         slopes(at)
     return np.mean([at.Z[at.L].T for at in passes], axis=0)
-
-
-def _of_values(values: Array, n_values: int | None) -> Array:
-    """Return arrays of values, (n_values, n, ...), by row; without an axis for a plain one."""
-    return values[0] if n_values is None else values.swapaxes(0, 1)
 
 
 def _values(model: Any, X: Array, of: str) -> Array:
@@ -518,19 +500,19 @@ def _baseline(model: Any, baseline: Any, X: Array) -> Array:
 def _integrals(
     model: Model, start: Array, stop: Array, of: str, pieces: int, at_once: int
 ) -> Array:
-    """Return the integrals of some rows by Gauss and Legendre's rule on equal pieces.
+    """Return the integrals of some rows, (n, n_values, n_features).
 
-    Numbers go in a straight line in their own units, and what tells of gaps and categories
-    does so in A[0].
+    By Gauss and Legendre's rule on equal pieces. Numbers go in a straight line in their own units,
+    and what tells of gaps and categories does so in A[0].
     """
     x, weights = np.polynomial.legendre.leggauss(POINTS)
     t = (np.arange(pieces)[:, None] + (1.0 + x) / 2.0).ravel()[:, None] / pieces
     weights = np.tile(weights, pieces) / (2.0 * pieces)
-    inputs, n_values = model.inputs, model.targets.n_values(of)
+    inputs, n_values = model.inputs, model.targets.n_values(of) or 1
     numeric, jumping = inputs.numeric, steps(inputs)
     jumps = [inputs(end)[:, None, jumping] for end in (start, stop)]
     start, stop = filled(inputs, start)[:, None], filled(inputs, stop)[:, None]
-    shares = np.zeros((len(start), n_values or 1, start.shape[2]))
+    shares = np.zeros((len(start), n_values, start.shape[2]))
     for some in gen_batches(len(t), at_once):
         X = start + t[some] * (stop - start)  # (n, points, n_features)
         between = jumps[0] + t[some] * (jumps[1] - jumps[0])
@@ -541,7 +523,7 @@ def _integrals(
         of_jumps = (jumps[1] - jumps[0]) * mean
         for k, j in enumerate(inputs.sources[jumping]):
             shares[:, :, j] += of_jumps[:, :, k]
-    return _of_values(shares.swapaxes(0, 1), n_values)
+    return shares
 
 
 def _along_path(model: Model, X: Array, of: str, between: Array) -> tuple[Array, Array]:
@@ -557,8 +539,6 @@ def _along_path(model: Model, X: Array, of: str, between: Array) -> tuple[Array,
     if between.shape[2]:
         A = inputs(rows)
         A[:, steps(inputs)] = between.reshape(len(rows), -1)
-    for part, derivative, gradients in _parts(model, rows, of, A):
-        of_steps[:, part] = gradients[:, :, steps(inputs)]
-        for i, G in enumerate(gradients):
-            of_numbers[i, part] = derivative(G)
+    for part, *both in _parts(model, rows, of, A):
+        of_numbers[:, part], of_steps[:, part] = both
     return of_numbers.reshape(*shape, -1), of_steps.reshape(*shape, -1)
