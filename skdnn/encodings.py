@@ -114,8 +114,8 @@ class Ramps:
         *_, feet, widths = self.edges
         last = np.append(self.starts[1:], len(low)) - 1
         spans = feet[last] + widths[last] - feet[self.starts]
-        low[self.starts] = np.maximum(-spans / widths[self.starts], -FARTHEST)
-        high[last] = np.minimum(1.0 + spans / widths[last], FARTHEST)
+        low[self.starts] = -np.minimum(spans / widths[self.starts], FARTHEST)
+        high[last] = 1.0 + np.minimum(spans / widths[last], FARTHEST)
         return low, high
 
     def positions(self, X: Array) -> Array:

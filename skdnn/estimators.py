@@ -35,6 +35,8 @@ from skdnn.targets import (
 )
 from skdnn.task import check_stayed
 
+MOST_NAMED = 10  # values in a message
+
 
 @estimator
 class DNNRegressor(RegressorMixin, BaseDNN, OfRegressor):
@@ -212,7 +214,7 @@ class _DNNClassifierBase(ClassifierMixin, BaseDNN, OfClassifier):
             if not np.isin(values, (0, 1)).all():
                 raise ValueError(
                     f"{name} must be an indicator matrix of 0 and 1; it has the values"
-                    f" {values.tolist()}."
+                    f" {values[:MOST_NAMED].tolist()}{', ...' * (len(values) > MOST_NAMED)}."
                 )
         return y
 
@@ -436,7 +438,7 @@ class DNNBinaryClassifier(_DNNClassifierBase):
         return tags
 
     def _form(self, kind: str, name: str = "y") -> type[Labelled]:
-        if kind not in ("binary", "multilabel-indicator"):
+        if kind not in ("binary", "multilabel-indicator", "multiclass-multioutput"):
             raise ValueError(
                 "Only binary classification is supported. The type of the target is"
                 f" {kind} ({name}). For more than two classes there is DNNClassifier."

@@ -125,10 +125,11 @@ class Common:
         plain=200,
         rule=[AUTO, COUNT],
         doc="""int or 'auto'
-        The most epochs (passes over the rows) or, with 'lbfgs', iterations. If early stopping
-        decides when to end, and on the loss, more than 'auto' are come to by searches of as
-        many as 'auto', twice, four times as many and so on, as long as the loss falls to the
-        end and each is better than the one before: more is not less.""",
+        The most epochs (passes over the rows) or, with 'lbfgs', iterations. Where early stopping
+        goes by the loss, `n_iter_no_change` is 'auto' and the schedule ends at 0, more than
+        'auto' are come to by searches of as many as 'auto', twice, four times as many and so on,
+        as long as the loss falls to the end and each is better than the one before: more is not
+        less.""",
         auto=Auto(
             """'auto' is 200 for 'gd', 'lbfgs' and rows that make one mini-batch, and otherwise the
             epochs that make 3,000 steps, but at least 16, and at most 60 unless they make fewer
@@ -155,8 +156,8 @@ class Common:
         doc="""float
         By how much the loss, or the validation score, has to improve for an epoch to count
         among `n_iter_no_change`; with 'lbfgs' the largest entry of the gradient at which it
-        stops. It does nothing where `n_iter_no_change` is 'auto' and early stopping is on or
-        the schedule ends at 0, as at the defaults.""",
+        stops. It does nothing where `n_iter_no_change` is 'auto', the schedule is not 'adaptive',
+        and early stopping is on or the schedule ends at 0, as at the defaults.""",
     )
     verbose: bool | int = param(
         default=False,
@@ -192,7 +193,7 @@ class Common:
         stop when their score has not improved for `n_iter_no_change` epochs, and keep the
         weights of the best epoch.""",
         auto=Auto(
-            """'auto' is True for 'sgd' and 'adam' from 64 rows on, and whenever X_val is given or
+            """'auto' is True for 'sgd' and 'adam' from 64 rows on, or if X_val is given or
             `validation_fraction` is a splitter.""",
             lambda given, n: (
                 given.solver in STOCHASTIC
@@ -239,8 +240,9 @@ class Common:
         doc="""int, inf or 'auto'
         How many epochs in a row without an improvement by `tol` end the fit.""",
         auto=Auto(
-            """'auto': under early stopping those of 50 steps, but at least 3; otherwise it is inf
-            with a schedule that ends at 0, and 10 without."""
+            """'auto': under early stopping those of 50 steps past the best epoch, but at least 3;
+            otherwise it is inf with a schedule that ends at 0, and 10 without, as it always is
+            with 'adaptive'."""
         ),
     )
     max_fun: int = param(
@@ -255,8 +257,10 @@ class Common:
         rule=[Names({"auto", *INITIALIZERS})],
         doc="""str
         The first weights: 'glorot', 'he' or 'lecun', each with '_uniform' or '_normal', with
-        biases of 0; 'spread' draws weights from N(0, 1 / n[l-1]) and biases from N(0, 1/4), and
-        starts the output layer at 0.""",
+        biases of 0; 'spread' draws weights from N(0, 1 / n[l-1]), N(0, 2 / n[l-1]) from the third
+        layer of relu and its kin on, and biases from N(0, 1/4), and starts the output layer at 0.
+        For W[1] the mean square of a scaled row, in which eight ramps count as one column, stands
+        in the place of n[0].""",
         auto=Auto(
             """'auto' chooses by activation: He's for relu and its kin, LeCun's for selu, Glorot's
             for the others and the output layer, each '_uniform'."""
@@ -265,10 +269,13 @@ class Common:
     layer_rates: Literal["auto", "fan_in"] | None = param(
         default="auto",
         plain=None,
+        off=None,
         rule=[None, Names({"auto", "fan_in"})],
         doc="""{'auto', 'fan_in'} or None
-        With 'fan_in' the learning rate of W[l] is divided by sqrt(n[l-1]), so that a step moves
-        the output by as much whatever the widths; None is one rate for all parameters.""",
+        With 'fan_in' the learning rate of W[l] is divided by sqrt(n[l-1]), with n[0] as
+        `initializer` has it, so that a step moves the output by as much whatever the widths; of
+        more than 8 layers all rates are divided by an eighth of their number. None is one rate for
+        all parameters.""",
         auto=Auto(
             "'auto' is 'fan_in' for 'adam' and None for the other solvers.",
             lambda given, n: "fan_in" if given.solver == "adam" else None,
@@ -378,8 +385,9 @@ class Common:
         doc="""{'standard', 'clipped', 'robust', 'piecewise'} or None
         How columns of numbers are scaled inside: to mean 0 and deviation 1; the same with smooth
         clipping at 3, x / sqrt(1 + (x / 3)^2); to median 0 and interquartile range 1 with that
-        clipping; or, 'piecewise', as 'clipped', with up to 8 columns beside each that climb
-        between its quantiles, of which any piecewise linear function of the column is a sum.
+        clipping; or, 'piecewise', as 'clipped', with up to 8 columns beside each, or more if it
+        has a long tail, that climb between its quantiles: a piecewise linear function of the
+        column is a sum of them.
         A sparse X is scaled like a dense one, and stays as sparse. What is missing, NaN, is the
         mean (or the median), with a 0/1 column beside it where fit saw it missing.
 

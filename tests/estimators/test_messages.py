@@ -367,6 +367,14 @@ def test_an_indicator_matrix_of_other_values_is_refused_with_them(values, contai
     assert f"the values {sorted({*values})}" in str(error.value)
 
 
+@pytest.mark.parametrize("values", [[0, 1, 2], ["no", "yes"], [*range(12)]])
+def test_an_indicator_matrix_of_more_values_is_refused_with_the_first_of_them(values):
+    y = np.resize(values, (N, 2))
+    named = re.escape(str(values[:10]).strip("[]"))
+    with pytest.raises(ValueError, match=rf"^y must be an indicator matrix .*{named}[,\]]"):
+        small(DNNBinaryClassifier).fit(X, y)
+
+
 def test_partial_fit_refuses_an_indicator_matrix_of_other_values():
     with pytest.raises(ValueError, match=r"indicator matrix of 0 and 1.*\[1, 2\]"):
         small(DNNBinaryClassifier).partial_fit(X, (X > 0) + 1, classes=[0, 1, 2])

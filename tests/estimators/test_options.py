@@ -321,6 +321,7 @@ USELESS = {
     "refit": True,
     "scoring": "r2",
     "learning_rate": "cosine",
+    "layer_rates": "fan_in",
 }
 
 

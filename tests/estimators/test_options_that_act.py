@@ -70,7 +70,7 @@ def test_otherwise_they_are_recorded_and_nothing_more(Estimator, params, n):
 @EACH
 def test_the_docstrings_say_what_rows_to_validate_on_do(Estimator):
     said = " ".join(Estimator.__doc__.split())
-    assert "True for 'sgd' and 'adam' from 64 rows on, and whenever X_val is given" in said
+    assert "True for 'sgd' and 'adam' from 64 rows on, or if X_val is given" in said
     assert "unless ``early_stopping=False``" in " ".join(Estimator.fit.__doc__.split())
 
 
@@ -141,6 +141,7 @@ def test_tol_does_nothing_at_the_defaults_and_the_docstring_says_so(Estimator):
     [
         {"solver": "lbfgs", "max_iter": 100},
         {"n_iter_no_change": 3, "max_iter": 50},
+        {"learning_rate": "adaptive", "early_stopping": True, "max_iter": 120},
         {"learning_rate": "constant", "early_stopping": False, "max_iter": 50},
         {"learning_rate": "adaptive", "max_iter": 300, "solver": "sgd"},
     ],

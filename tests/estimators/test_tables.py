@@ -18,7 +18,7 @@ from sklearn.utils import _safe_indexing
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn.door import read_at_a_glance, read_inputs
-from skdnn.encodings import learn_ramps
+from skdnn.encodings import Ramps, learn_ramps
 from skdnn.inputs import SCALERS
 from skdnn.means import LevelSums, folds_of
 from skdnn.verify import check_gradients
@@ -466,6 +466,14 @@ def test_far_away_the_answer_does_not_explode(shape, side):
     ours = model(DNNRegressor, max_iter=40, scale_inputs="piecewise").fit(x[:, None], y)
     out = ours.predict(side * np.geomspace(1, 1e300, 100)[:, None])
     assert np.abs(out).max() < 20.0
+
+
+@pytest.mark.parametrize("knots", [[0, 1, 2], [0, 1, 30], [0, 29, 30], [-1e9, 0, 1, 3, 1e12]])
+def test_ramps_go_on_as_far_on_either_side(knots):
+    x = np.linspace(-1e3, 1e3, 2001)[:, None] * max(1.0, abs(knots[0]))
+    ours = Ramps([np.array(knots, float)]).positions(x)
+    mirrored = Ramps([-np.array(knots[::-1], float)]).positions(-x)
+    assert_allclose(ours, len(knots) - 1 - mirrored, atol=1e-12)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -159,7 +159,7 @@ OPTIONS: dict[str, list[Any]] = {
 }  # fmt: skip
 NOT_FOR_LBFGS = {
     "learning_rate", "dropout", "weight_decay", "clip_norm", "average_decay", "warmup", "scoring",
-    "refit", "early_stopping",
+    "refit", "early_stopping", "layer_rates",
 }  # fmt: skip
 
 
