@@ -306,8 +306,9 @@ loss_ : float
 loss_curve_ : list of float
     The objective at each epoch of the last run: of the refit, where there was one. At the epoch's
     end for a full batch and 'lbfgs', exactly; for mini-batches its mean over the epoch's batches,
-    each before its step, weighted by `sample_weight`. In units of y. Of several networks this and
-    what follows is a list with an entry for each, and over warm starts it goes on.
+    each before its step, weighted by `sample_weight`. In units of y. Over warm starts it goes on.
+    Of several networks this and what follows, down to `t_`, is a list with an entry for each, but
+    for `n_iter_`, the largest of theirs.
 search_loss_curve_ : list of float or None
     The same of the run before the refit, which trained on all but the held-out rows and found the
     best epoch; entry by entry beside `validation_loss_curve_`. None without a refit.
@@ -331,7 +332,7 @@ learning_rate_curve_ : list of float
 n_iter_ : int
     The number of epochs, or of iterations of 'lbfgs', of the last fit or refit.
 t_ : int
-    The number of training rows seen, over all epochs.
+    The number of training rows seen, over the epochs of `loss_curve_`.
 n_layers_ : int
     L + 1: the hidden layers, the input and the output.
 n_outputs_ : int

@@ -83,10 +83,10 @@ class Checkpoint:
 
     Notes
     -----
-    A fit is recognised by its class, its parameters (all but `verbose` and `n_jobs`), the
-    seed and the data given to `fit`, each by its digest (BLAKE2). The digest of an array is
-    of its values, not of how these lie in memory. That of a function is of its code, with
-    the names and constants in it, of its defaults, its closure and what it reads of its
+    A fit is recognised by its class, its parameters (all but `verbose`, `n_jobs` and a
+    `client`), the seed and the data given to `fit`, each by its digest (BLAKE2). The digest
+    of an array is of its values, not of how these lie in memory. That of a function is of its
+    code, with the names and constants in it, of its defaults, its closure and what it reads of its
     module; that of another object of its class and its state. What the standard library or
     an installed package has by a name counts as that name.
 

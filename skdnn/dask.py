@@ -44,7 +44,7 @@ from skdnn.targets import score_of
 
 __all__ = ["DaskDNNBinaryClassifier", "DaskDNNClassifier", "DaskDNNRegressor", "resilient"]
 
-# A step costs some 50 ms beside its arithmetic, whose 4e10 operations take a core about a second.
+# A step costs 20 to 80 ms beside its arithmetic, whose 4e10 operations take a core about a second.
 WORK = 4e10
 LEAST_ROWS, LEAST_STEPS = 4096, 64  # in a batch; in an epoch that has more rows than a batch
 
@@ -250,7 +250,7 @@ class OnCluster:
         rule=[Names({"auto", "sqrt", "cluster"}), COUNT],
         doc="""int, 'auto', 'sqrt' or 'cluster'
         Rows in a batch of 'sgd' and 'adam', over all shards. 'cluster' takes so many that their
-        arithmetic is worth the 50 ms that a step costs besides: 7e9 by the number of parameters,
+        arithmetic is worth the 20 to 80 ms that a step costs besides: 6.7e9 by the parameters,
         at most a 64th of the rows, and at least 4,096. 'sqrt' makes equal ones of at most 64 or
         about sqrt(n_samples) rows.""",
     )
