@@ -34,7 +34,7 @@ from skdnn.fit.blocks import (
 from skdnn.fit.recipe import Recipe
 from skdnn.fit.rows import Rows, Smoothing, add_up, total_weight
 from skdnn.fit.training import State
-from skdnn.fit.watch import WatchedWhole
+from skdnn.fit.watch import Watched
 from skdnn.inputs import needs_sample
 from skdnn.means import LevelSums, folds_of
 from skdnn.model import Model
@@ -317,7 +317,7 @@ class TaskInBlocks(Task):
         self.targets, self.earlier, self.parts = targets, earlier, None
         self.loses_digits: bool = False
         self.firsts: Any = None  # how many rows of weight > 0 there are before each block
-        self.watched: WatchedWhole = WatchedWhole(whole.given, source.y, source.sample_weight)
+        self.watched: Watched = Watched(whole.given, source.y, source.sample_weight, True)
         self.weight_unit: float | None = None
         if source.sample_weight is not None:
             each = (cast(Array, source.weights(lot)) for lot in source.lots())

@@ -36,7 +36,7 @@ from skdnn.fit.clock import Clock
 from skdnn.fit.recipe import n_epochs
 from skdnn.fit.rows import aligned
 from skdnn.fit.shards import Here
-from skdnn.fit.watch import WatchedWhole
+from skdnn.fit.watch import Watched
 from skdnn.parameters import COUNT, POSITIVE, is_share
 from skdnn.shards import Reader, TaskInShards, read_lot
 from skdnn.sums import accuracy_of, hits, r2_of, squares
@@ -324,7 +324,7 @@ class _DaskDNN(BaseDNN, OnCluster):
         def read(reader: Reader, X: Any, y: Any, w: Any) -> Any:
             gathered = dask.delayed(tuple, pure=False)
             given = [gathered(list(part)) for part in together(X, y, w, reader.suffix)]
-            watched = WatchedWhole(X, y, w)
+            watched = Watched(X, y, w, whole=True)
             return read_lot(engine, reader, engine.load(given), watched, self.n_shards)
 
         with np.errstate(all="ignore"):

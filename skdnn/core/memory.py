@@ -59,15 +59,6 @@ class Workspace:
         Tells workspaces apart that are used at once.
     """
 
-    sizes: tuple[int, ...]
-    g: tuple[Any, ...]
-    N: int
-    lane: int
-    backward: bool
-    outputs: Array
-    keep: list[float]
-    work: Array
-
     def __init__(
         self,
         sizes: Sequence[int],
@@ -79,8 +70,11 @@ class Workspace:
         outputs: int = 0,
         lane: int = 0,
     ) -> None:
-        self.sizes, self.g, self.N, self.backward = tuple(sizes), tuple(g), N, backward
-        self.lane = lane
+        self.sizes: tuple[int, ...] = tuple(sizes)
+        self.g: tuple[Any, ...] = tuple(g)
+        self.N: int = N
+        self.backward: bool = backward
+        self.lane: int = lane
         L = len(sizes) - 1
         hidden = max(sizes[1:L], default=0)
         in_place = [layer is not None and layer.in_place for layer in self.g] + [False]
@@ -95,18 +89,18 @@ class Workspace:
             self._z.append(a[N:] if in_place[l] else np.empty(sizes[l] * N, dtype))
             self._dz.append(shared[l % len(shared)][N:])
         self._dz.append(np.empty(sizes[L] * N, dtype) if backward else None)
-        self.outputs = np.empty((2, sizes[L], max(outputs, N)), dtype)  # Z[L] and A[L]
+        self.outputs: Array = np.empty((2, sizes[L], max(outputs, N)), dtype)  # Z[L] and A[L]
         self._scratch = {
             layer: np.zeros(hidden * N, dtype)
             for layer in self.g
             if layer is not None and layer.has_scratch
         }
-        self.keep = [1.0, *(1.0 - rate for rate in dropout or [0.0] * (L - 1))]
+        self.keep: list[float] = [1.0, *(1.0 - rate for rate in dropout or [0.0] * (L - 1))]
         self._d: list[Any] = [
             np.empty(n * N, dtype) if k < 1.0 else None
             for n, k in zip(sizes, self.keep, strict=False)
         ]
-        self.work = np.empty_like(self.outputs)
+        self.work: Array = np.empty_like(self.outputs)
         self._passes: dict[tuple[int, int], Pass] = {}
 
     def _with_ones(self, n: int, dtype: Any) -> Array:

@@ -62,10 +62,8 @@ class Parameters:
         The parts of theta that belong to the W[l], which the L2 term acts on; flat.
     """
 
-    sizes: tuple[int, ...]
-
     def __init__(self, sizes: Sequence[int], theta: Array) -> None:
-        self.sizes = tuple(sizes)
+        self.sizes: tuple[int, ...] = tuple(sizes)
         self.theta = theta
         self.W: list[Any] = [None]
         self.b: list[Any] = [None]
@@ -185,11 +183,9 @@ class Network:
         The loss, whose output activation is that of the last layer.
     """
 
-    activations: tuple[str, ...]
-
     def __init__(self, parameters: Parameters, activations: Sequence[str], loss: Loss) -> None:
         self.parameters = parameters
-        self.activations = tuple(activations)
+        self.activations: tuple[str, ...] = tuple(activations)
         self.loss = loss
 
     @property

@@ -100,10 +100,6 @@ class Optimizer:
         The number of steps taken.
     """
 
-    n: int
-    state: Array
-    t: int
-
     name = ""
     n_states = 0
     n_decaying = 0  # how many of them are sums of gradients, which may decay to nothing
@@ -112,8 +108,8 @@ class Optimizer:
         self, n: int, dtype: Any, factors: Array | None = None, n_besides: int = 0
     ) -> None:
         self.n = n
-        self.state = np.zeros((self.n_states, n + n_besides), dtype)
-        self.t = 0
+        self.state: Array = np.zeros((self.n_states, n + n_besides), dtype)
+        self.t: int = 0
         self._factors = factors
         self._allocate()
 
@@ -235,10 +231,6 @@ class Adam(Optimizer):
     (2024), "Better by default", have a scale of every input, as a parameter of its own.
     """
 
-    beta_1: float
-    beta_2: float
-    epsilon: float
-
     name = "adam"
     n_states = 2
     n_decaying = 1
@@ -254,7 +246,9 @@ class Adam(Optimizer):
         scales: Factors | None = None,
     ) -> None:
         super().__init__(n, dtype, factors, 0 if scales is None else scales.n)
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+        self.beta_1: float = beta_1
+        self.beta_2: float = beta_2
+        self.epsilon: float = epsilon
         self.scales = scales
         self._period_m, self._period_v = _period(beta_1), _period(beta_2)
         self._c = np.array(1024.0 * small(dtype), dtype)

@@ -57,16 +57,6 @@ class Judge:
         Which of the rows are held out; all by default.
     """
 
-    weight: float
-    batches: Batches
-    loss: Any
-    score: Score | None
-    calibrates: bool
-    most: float
-    objective: Objective
-    Z: Array
-    work: Array
-
     def __init__(
         self,
         rows: Rows,
@@ -80,26 +70,31 @@ class Judge:
     ) -> None:
         if numbers is not None and issparse(rows.X):  # whose rows there is no room to gather in
             rows, numbers = rows.only(numbers), None
-        self.batches, self.loss = Batches(rows, numbers), network.loss
-        self.weight = self.batches.weight if weight is None else weight
-        self.score, self.calibrates, self.most = score, calibrates, most
-        self.objective = Objective(self.batches, network, 0.0, CHUNK, unit=unit, trains=False)
+        self.batches: Batches = Batches(rows, numbers)
+        self.loss: Any = network.loss
+        self.weight: float = self.batches.weight if weight is None else weight
+        self.score: Score | None = score
+        self.calibrates: bool = calibrates
+        self.most: float = most
+        self.objective: Objective = Objective(
+            self.batches, network, 0.0, CHUNK, unit=unit, trains=False
+        )
         m, dtype = network.parameters.sizes[-1], network.parameters.theta.dtype
         n = len(self.batches)
-        self.Z = np.empty((m, n), dtype)
-        self.work = np.empty((4, m, min(n, CHUNK)), dtype)
+        self.Z: Array = np.empty((m, n), dtype)
+        self.work: Array = np.empty((4, m, min(n, CHUNK)), dtype)
 
     def __call__(self, parameters: Parameters) -> Verdict:
         """Return the mean loss of the rows, and their score: nan if that is not finite."""
         loss = self._look(parameters)
         if not np.isfinite(loss.J):
             return Verdict(loss, np.nan, np.nan)
-        if self.score is None and not self.calibrates:
-            return Verdict(loss, -loss.J, -loss.reported)
-        if self.score is None:
+        if self.score is not None:
+            score = self.score(parameters, self.Z)
+        elif self.calibrates:
             score = -self.loss_at(self._best_factor())
         else:
-            score = self.score(parameters, self.Z)
+            return Verdict(loss, -loss.J, -loss.reported)
         return Verdict(loss, score, score)
 
     def factor(self, parameters: Parameters) -> float:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from enum import StrEnum
 from math import ceil, sqrt
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import scipy.optimize
@@ -29,6 +29,9 @@ from skdnn.core.optimizers import OPTIMIZERS, PERIOD, Optimizer, drop_small
 from skdnn.core.schedules import Schedule
 from skdnn.fit.judge import Judge, Verdict, calibrated
 from skdnn.fit.objective import Cost, Criterion
+
+if TYPE_CHECKING:
+    from skdnn.fit.watch import Run
 
 SLOWS_AFTER = 1000  # steps, from which on the rate of inverse_sqrt falls
 
@@ -316,19 +319,7 @@ class Plan:
         return self.divisors[state.epoch * len(self.divisors) // self.last_epoch]
 
 
-class Hooks(Protocol):
-    """Who is told of epochs, and may end the fit."""
-
-    def before_epoch(self) -> None:
-        """Hear that an epoch begins."""
-
-    def after_epoch(self, state: State) -> bool:
-        """Hear that an epoch is complete; return whether to stop."""
-
-
-def train(
-    state: State, objective: Criterion, plan: Plan, judge: Judge | None, hooks: Hooks
-) -> None:
+def train(state: State, objective: Criterion, plan: Plan, judge: Judge | None, run: Run) -> None:
     """Run epochs of a stochastic solver, or of gradient descent on the full batch.
 
     Parameters
@@ -341,8 +332,8 @@ def train(
         How.
     judge : Judge or None
         What to watch besides the training loss.
-    hooks : Hooks
-        Told of every epoch.
+    run : Run
+        Told of every epoch, and may end the fit.
 
     Raises
     ------
@@ -355,14 +346,14 @@ def train(
     try:
         with np.errstate(all="ignore"), objective.threads():
             while state.epoch < plan.last_epoch and not state.end:
-                hooks.before_epoch()
+                run.before_epoch()
                 cost = _run_epoch(state, objective, plan)
                 verdict = None if judge is None else judge(state.final())
                 score = _record(state, cost, verdict, plan, objective.n)
                 n_rates += 1
                 _judge(state, cost, score, plan)
                 report(state, judge is not None)
-                if hooks.after_epoch(state) and not state.end:
+                if run.after_epoch(state) and not state.end:
                     state.end = End.STOPPED
                 elif plan.until is not None and not state.end and state.epoch < plan.last_epoch:
                     now = time.monotonic()
@@ -575,7 +566,7 @@ class _Reporter:
             print(reason)
 
 
-def train_lbfgs(state: State, objective: Criterion, plan: Plan, hooks: Hooks) -> None:
+def train_lbfgs(state: State, objective: Criterion, plan: Plan, run: Run) -> None:
     """Minimise the objective by SciPy's L-BFGS; one iteration counts as an epoch.
 
     SciPy works in float64 whatever the type of the parameters.
@@ -596,8 +587,8 @@ def train_lbfgs(state: State, objective: Criterion, plan: Plan, hooks: Hooks) ->
         for point in (theta, reached):
             np.copyto(point, intermediate_result.x)
         report(state)
-        hooks.before_epoch()  # SciPy does not say when an iteration begins
-        if hooks.after_epoch(state):
+        run.before_epoch()  # SciPy does not say when an iteration begins
+        if run.after_epoch(state):
             state.end = End.STOPPED
             raise StopIteration
 

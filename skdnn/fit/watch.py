@@ -14,7 +14,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from skdnn._sklearn import _safe_indexing
-from skdnn.core.activations import Array
 from skdnn.fit.clock import Clock
 from skdnn.fit.training import End, Found, State
 
@@ -45,27 +44,21 @@ class Watched:
     """
 
     X: Any
-    y: NDArray[Any]
-    w: Array | None
-
-    def of(self, numbers: NDArray[Any] | None) -> dict[str, Any]:
-        """Return the rows of the given numbers, or all, taken when somebody asks for them."""
-
-        def take(data: Any) -> Callable[[], Any]:
-            return lambda: data if numbers is None else _safe_indexing(data, numbers)
-
-        def metadata() -> dict[str, Any] | None:
-            return None if self.w is None else {"sample_weight": take(self.w)()}
-
-        return {"X": take(self.X), "y": take(self.y), "metadata": metadata}
-
-
-class WatchedWhole(Watched):
-    """Rows that are not all here: callbacks are given all, whichever are trained on."""
+    y: Any
+    w: Any
+    whole: bool = False  # rows that are not all here: all are given, whichever are trained on
 
     def of(self, numbers: Any) -> dict[str, Any]:
-        """Return all rows."""
-        return super().of(None)
+        """Return the rows of the given numbers, or all, taken when somebody asks for them."""
+
+        def take(data: Any) -> Any:
+            return data if numbers is None or self.whole else _safe_indexing(data, numbers)
+
+        return {
+            "X": lambda: take(self.X),
+            "y": lambda: take(self.y),
+            "metadata": lambda: None if self.w is None else {"sample_weight": take(self.w)},
+        }
 
 
 @dataclass(eq=False, repr=False)
@@ -130,29 +123,22 @@ class Run:
 class Watch:
     """The callbacks and checkpoints of a fit of some networks, each of at most so many epochs."""
 
-    estimator: Any
-    data: Watched
-    several: bool
-    max_epochs: int
-    root: Any
-    is_watched: bool
-    describe: Describe
-
     def __init__(self, estimator: Any, data: Watched, n_networks: int, max_epochs: int) -> None:
-        self.estimator, self.data = estimator, data
-        self.several, self.max_epochs = n_networks > 1, max_epochs
+        self.estimator: Any = estimator
+        self.data: Watched = data
+        self.max_epochs: int = max_epochs
+        self.several: bool = n_networks > 1
         self.runs: list[Stages] = []
-        self.root = estimator._init_callback_context(
+        self.root: Any = estimator._init_callback_context(
             max_subtasks=n_networks if self.several else max_epochs,
             sequential_subtasks=not self.several,
         )
-        callbacks = getattr(estimator, "_skl_callbacks", [])
-        self.is_watched = bool(callbacks)
+        self.callbacks: list[Any] = getattr(estimator, "_skl_callbacks", [])
         self.savers: list[Any] = []  # as `begin` of a checkpoint returns them
 
     def resume(self, task: Any, seed: int) -> tuple[int, list[list[dict[str, Any]]]]:
         """Return the seed of the fit and the saved states of its networks, in plain values."""
-        for callback in getattr(self.estimator, "_skl_callbacks", []):
+        for callback in self.callbacks:
             if hasattr(callback, "begin"):
                 self.savers.append(callback.begin(self.estimator, task, seed))
         first = next((saver for saver in self.savers if saver.saved), None)
@@ -167,8 +153,9 @@ class Watch:
 
         `describe` returns the attributes of an estimator that is fitted as far as was found.
         """
-        self.runs, self.describe = runs, describe
-        if not self.is_watched:
+        self.runs = runs
+        self.describe: Describe = describe
+        if not self.callbacks:
             return [Run(stages) for stages in runs]
         left = [self.max_epochs - sum(state.epoch for state in run.saved) for run in runs]
         if not self.several:
