@@ -1,4 +1,4 @@
-"""Deep neural networks as scikit-learn estimators, on NumPy alone."""
+"""Deep neural networks as scikit-learn estimators, on NumPy, SciPy and scikit-learn alone."""
 
 from skdnn.checkpoint import Checkpoint
 from skdnn.display import LossCurveDisplay

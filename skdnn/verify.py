@@ -27,7 +27,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erf, xlogy
-from threadpoolctl import threadpool_limits
 
 from skdnn import activations, losses
 from skdnn.base import check_ours
@@ -36,6 +35,7 @@ from skdnn.core.network import Network, Parameters
 from skdnn.door import read
 from skdnn.fit.objective import Objective
 from skdnn.fit.rows import Batches, Rows
+from skdnn.fit.threads import one_thread
 from skdnn.task import TaskInMemory, class_weight_of
 
 __all__ = ["ArrayCheck", "GradientCheck", "Gradients", "check_gradients", "gradients"]
@@ -284,7 +284,7 @@ def check_gradients(
     problem = _problem(estimator, X, y, sample_weight)
     cost, gradient = _analytic(problem)
     # The products are small: a second thread would wait longer than it works.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread():
         reference = _METHODS[method](problem.in_float64())
     theirs, at_kinks = gradient.like(reference.theta), gradient.like(reference.at_kinks)
     largest = float(np.max(np.abs(reference.theta)))
