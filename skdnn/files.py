@@ -179,8 +179,8 @@ def store(
     Returns
     -------
     Stored
-        ``X``, ``y`` and ``sample_weight``. X is float32 if all its numbers are in the first
-        frame, and float64 otherwise.
+        ``X``, ``y`` and ``sample_weight``. X is float32 if all columns of numbers in the first
+        frame are, to which later frames are rounded, and float64 otherwise.
 
     Raises
     ------
