@@ -38,19 +38,16 @@ from skdnn.fit.watch import Watched
 from skdnn.inputs import needs_sample
 from skdnn.means import LevelSums, folds_of
 from skdnn.model import Model
-from skdnn.statistics import Summary
 from skdnn.targets import Targets
 from skdnn.task import Task, TaskInMemory, absentees, begun, check_penalty, sum_over, sums_of
 from skdnn.whole import (
     Whole,
-    all_columns,
     coordinates,
-    distinct_of,
     mean_of,
     n_weighed,
-    of_columns,
-    places,
+    tell,
     told_by_means,
+    whole_of,
 )
 
 LOTS = 4  # of which a pool has so many rows: what is read at once where all rows are read
@@ -247,35 +244,18 @@ def learn(source: Source, names: Any) -> Whole:
     X has the least and the largest entries of its columns, NaN for those of categories.
     """
     n_sampled = pool_rows(source.X.shape[1]) if needs_sample(source.estimator.scale_inputs) else 0
-    told, numbers, labels = [], [], []
+    each = []
     for i, lot in enumerate(source.lots()):
         data = source.checked(lot)
-        first = data
-        if data.sample_weight is not None and not data.sample_weight.any():
-            continue
-        w = data.w
         share = -(-n_sampled * len(data.y) // len(source))
-        told.append(of_columns(data, i, share))
-        if source.numeric:
-            numbers.append(data.numbers)
-        else:
-            values, inverse = distinct_of(data.y, return_inverse=True)
-            labels.append((values, np.bincount(inverse.ravel(), w, len(values)) * data.unit))
-    if not told:
+        each.append(tell(data, i, share, not source.numeric))
+    if not any(told for told, _ in each):
         raise ValueError(f"sample_weight must not be zero for every row; all {len(source)} are 0.")
-    whole, given = all_columns(told), source.given
-    X = np.full((2, source.X.shape[1]), np.nan, first.X.dtype)
-    X[:, first.columns.numeric] = whole.columns.low, whole.columns.high
-    known: dict[str, Any] = {"columns": first.columns, "told": whole}
-    if numbers:
-        of_y = Summary.merged(numbers)
-        ends = np.stack([of_y.low, of_y.high]).reshape(2, *first.y.shape[1:])
-        return Whole(X, ends, None, names, given, numbers=of_y, **known)
-    distinct = distinct_of(np.concatenate([values for values, _ in labels]))
-    weights = np.zeros(len(distinct))
-    for values, counts in labels:
-        weights[places(values, distinct)] += counts
-    return Whole(X, distinct, weights, names, given, **known)
+    X = np.full((2, source.X.shape[1]), np.nan, data.X.dtype)
+    known = {"names": names, "given": source.given, "columns": data.columns}
+    whole = whole_of(each, X, data.y, **known)
+    X[:, data.columns.numeric] = whole.told.columns.low, whole.told.columns.high
+    return whole
 
 
 def _only(data: Data, numbers: NDArray[np.intp]) -> Data:

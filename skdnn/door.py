@@ -97,8 +97,11 @@ class Data:
 
 
 def power_of_two(w: Array) -> float:
-    """Return the least power of 2 that is above the largest weight, or the largest there is."""
-    return float(2.0 ** min(np.floor(np.log2(np.max(w))) + 1.0, 1023.0))
+    """Return the least power of 2 that is above the largest weight, or the largest there is.
+
+    Where all weights are 0 it is 1.
+    """
+    return float(2.0 ** min(np.floor(np.log2(np.max(w))) + 1.0, 1023.0)) or 1.0
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from itertools import accumulate, pairwise
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import vstack
 
 from skdnn.columns import Columns, is_frame, learn_columns
@@ -38,20 +37,16 @@ from skdnn.fit.watch import Watched
 from skdnn.inputs import needs_sample
 from skdnn.means import LevelSums, folds_of
 from skdnn.model import Model
-from skdnn.statistics import Summary
 from skdnn.targets import Targets, Weigh
 from skdnn.task import Task, TaskInMemory, begun, check_penalty, sums_of
 from skdnn.whole import (
-    Told,
     Whole,
-    all_columns,
     coordinates,
-    distinct_of,
     mean_of,
     n_weighed,
-    of_columns,
-    places,
+    tell,
     told_by_means,
+    whole_of,
 )
 
 # Bytes of the rows that quartiles are found from, where there are more: they are brought here.
@@ -75,7 +70,6 @@ class Head:
     y: Any = None
     form: str = ""  # what y is made of, and how much of it is in a row
     largest: float = 1.0  # its largest weight
-    distinct: Any = None  # the labels in it, or rows of an indicator matrix; None of numbers
 
 
 @dataclass(frozen=True)
@@ -149,7 +143,7 @@ def read_part(given: tuple[Any, Any, Any], i: int, reader: Reader) -> Part | Non
         return Part(data.X, data.y, weights, data.names, data.X, columns=data.columns)
 
 
-def head_of(part: Part | None, labelled: bool) -> Head:
+def head_of(part: Part | None) -> Head:
     """Return what has to be known of a partition."""
     if part is None:
         return Head(0)
@@ -157,8 +151,7 @@ def head_of(part: Part | None, labelled: bool) -> Head:
     kind = "text" if isinstance(y.flat[0], str | bytes) else "numbers"
     form = kind if y.ndim == 1 else f"{y.shape[1]} columns of {kind}"
     largest = 1.0 if w is None else float(w.max())
-    distinct = distinct_of(part.y) if labelled else None
-    return Head(len(y), part.X[:0], y[:0], form, largest, distinct)
+    return Head(len(y), part.X[:0], y[:0], form, largest)
 
 
 def joined(pieces: list[tuple[Part, int, int]], dtype: Any, weight_unit: float | None) -> Part:
@@ -176,20 +169,6 @@ def _stacked(arrays: list[Any]) -> Any:
         return arrays[0]
     dense = isinstance(arrays[0], np.ndarray)
     return np.concatenate(arrays) if dense else vstack(arrays, "csr")
-
-
-@np.errstate(all="ignore")
-def tell(part: Part, number: int, n_sampled: int, distinct: Any) -> Told | None:
-    """Return what is learnt from, of a shard; None if all of its rows have weight 0."""
-    if part.w is not None and not part.w.any():
-        return None
-    told = of_columns(part, number, n_sampled)
-    if distinct is None:
-        return replace(told, numbers=part.numbers)
-    values, inverse = distinct_of(part.y, return_inverse=True)
-    weights = np.zeros(len(distinct))
-    weights[places(values, distinct)] = np.bincount(inverse.ravel(), part.w)
-    return replace(told, weights=weights)
 
 
 def heaviest(part: Part, weigh: Weigh) -> float | None:
@@ -267,9 +246,8 @@ def read_lot(
         reader = replace(reader, columns=_all_levels(engine.gather(asked), reader))
     parts = engine.map(read_part, given, n_parts, same=[reader])
     given.clear()
-    labelled = hasattr(est, "label_smoothing")
-    heads = engine.gather(engine.map(head_of, parts, same=[labelled]))
-    dtype, unit, distinct = _agreed(heads, labelled, watched.w is not None, reader.suffix)
+    heads = engine.gather(engine.map(head_of, parts))
+    dtype, unit = _agreed(heads, watched.w is not None, reader.suffix)
     pieces = cuts([head.n for head in heads], n_shards)
     lots = [[(parts[i], a, b) for i, a, b in piece] for piece in pieces]
     shards = engine.map(joined, lots, same=[dtype, unit])
@@ -278,13 +256,12 @@ def read_lot(
     if needs_sample(est.scale_inputs):
         sampled = SAMPLED // (8 * first.X.shape[1])
     shares = [-(-sampled * sum(b - a for _, a, b in piece) // n) for piece in pieces]
-    told = engine.gather(engine.map(tell, shards, range(len(shards)), shares, same=[distinct]))
-    shards = [shard for shard, one in zip(shards, told, strict=True) if one is not None]
+    labelled = hasattr(est, "label_smoothing")
+    each = engine.gather(engine.map(tell, shards, range(len(shards)), shares, same=[labelled]))
+    shards = [shard for shard, (told, _) in zip(shards, each, strict=True) if told is not None]
     names = np.array(reader.named, object) if isinstance(reader.named, list) else None
     X = first.X.astype(dtype)
-    whole = _whole([one for one in told if one is not None], X, first.y, distinct, names)
-    assert reader.columns is not None
-    whole = replace(whole, columns=reader.columns)
+    whole = whole_of(each, X, first.y, names=names, given=X, columns=reader.columns)
     return Lot(shards, whole, watched, unit or 1.0)
 
 
@@ -312,10 +289,8 @@ def _all_levels(each: list[list[Any] | None], reader: Reader) -> Columns:
     return Columns(columns)
 
 
-def _agreed(
-    heads: list[Head], labelled: bool, weighted: bool, suffix: str
-) -> tuple[Any, float | None, Any]:
-    """Return the type of X, the unit of the weights and all labels, or refuse what differs."""
+def _agreed(heads: list[Head], weighted: bool, suffix: str) -> tuple[Any, float | None]:
+    """Return the type of X and the unit of the weights, or refuse what differs."""
     read = [head for head in heads if head.n]
     if not read:
         raise ValueError(f"X{suffix} must have rows; its {len(heads)} partitions are empty.")
@@ -329,21 +304,7 @@ def _agreed(
     largest = max(head.largest for head in read)
     if not largest:
         raise ValueError(f"sample_weight{suffix} must not be zero for every row.")
-    unit = power_of_two(np.array([largest])) if weighted else None
-    if not labelled:
-        return dtype, unit, None
-    return dtype, unit, distinct_of(np.concatenate([head.distinct for head in read]))
-
-
-def _whole(told: list[Told], X: Any, y: NDArray[Any], distinct: Any, names: Any) -> Whole:
-    """Return what is known of all rows, of which there are none in X and y."""
-    merged = all_columns(told)
-    if distinct is not None:
-        weights = sum(cast(Array, one.weights) for one in told)
-        return Whole(X, distinct, cast(Array, weights), names, X, told=merged)
-    numbers = Summary.merged([cast(Summary, one.numbers) for one in told])
-    ends = np.stack([numbers.low, numbers.high]).reshape(2, *y.shape[1:])
-    return Whole(X, ends, None, names, X, told=merged, numbers=numbers)
+    return dtype, power_of_two(np.array([largest])) if weighted else None
 
 
 class TaskInShards(Task):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,20 @@ from skdnn.targets import Targets
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Told:
-    """What is learnt from, of a shard."""
+    """What is learnt from, of some rows."""
 
-    columns: Summary  # of X
-    numbers: Summary | None  # of y, where it has numbers
-    weights: Array | None  # those of the labels, where it has labels
+    columns: Summary  # of the numbers of X
     gaps: NDArray[np.bool_]  # the columns of numbers where some are missing
     levels: list[Array]  # the weights of the levels of every column of categories
+    numbers: Summary | None  # of y, where it has numbers
+
+
+class Labels(NamedTuple):
+    """The labels of some rows, or the distinct rows of an indicator matrix."""
+
+    distinct: NDArray[Any]
+    weights: NDArray[Any]
+    unit: float  # what 1 of these weights is in the user's
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,23 +49,59 @@ class Whole(Data):
     numbers: Any = None  # the Summary of y
 
 
-def of_columns(data: Data, number: int, n_sampled: int) -> Told:
-    """Return what is learnt from of the columns of X; which rows are sampled its number decides."""
-    x, w, of = data.X, data.w, data.columns
+@np.errstate(all="ignore")
+def tell(
+    data: Data, number: int, n_sampled: int, labelled: bool
+) -> tuple[Told | None, Labels | None]:
+    """Return what rows tell, None if all have weight 0, and their labels, None of numbers.
+
+    Which of the rows are sampled their number among the lots decides.
+    """
+    x, w, of, labels = data.X, data.w, data.columns, None
+    if labelled:
+        distinct, inverse = _distinct(data.y, return_inverse=True)
+        weights = np.bincount(inverse.ravel(), w, len(distinct))
+        labels = Labels(distinct, weights, data.unit)
+    if w is not None and not w.any():
+        return None, labels
     levels = [data.unit * count_levels(x[:, j], len(of.levels[j] or []), w) for j in of.categorical]
     x = x[:, of.numeric] if levels else x
     counted = x if w is None or w.all() else x[w > 0]
     gaps = np.zeros(x.shape[1], bool) if issparse(x) else np.isnan(counted).any(axis=0)
-    return Told(Summary.of(x, w, n_sampled, number, data.unit), None, None, gaps, levels)
+    columns = Summary.of(x, w, n_sampled, number, data.unit)
+    return Told(columns, gaps, levels, None if labelled else data.numbers), labels
 
 
-def places(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.intp]:
+def whole_of(
+    each: list[tuple[Told | None, Labels | None]], X: Any, y: NDArray[Any], **known: Any
+) -> Whole:
+    """Return what is known of all rows from what all lots tell; y is of the form of theirs."""
+    told = [one for one, _ in each if one is not None]
+    merged = Told(
+        Summary.merged([one.columns for one in told]),
+        np.any([one.gaps for one in told], axis=0),
+        [cast(Array, sum(of)) for of in zip(*(one.levels for one in told), strict=True)],
+        None,
+    )
+    all_labels = [labels for _, labels in each if labels is not None]
+    if not all_labels:
+        numbers = Summary.merged([cast(Summary, one.numbers) for one in told])
+        ends = np.stack([numbers.low, numbers.high]).reshape(2, *y.shape[1:])
+        return Whole(X, ends, None, told=merged, numbers=numbers, **known)
+    distinct = _distinct(np.concatenate([labels.distinct for labels in all_labels]))
+    weights, unit = np.zeros(len(distinct)), max(labels.unit for labels in all_labels)
+    for labels in all_labels:
+        weights[_places(labels.distinct, distinct)] += labels.weights * (labels.unit / unit)
+    return Whole(X, distinct, weights, told=merged, **known)
+
+
+def _places(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.intp]:
     """Return the places of distinct values, or rows, among all of them."""
-    _, places = distinct_of(np.concatenate([among, values]), return_inverse=True)
+    _, places = _distinct(np.concatenate([among, values]), return_inverse=True)
     return places.ravel()[len(among) :]
 
 
-def distinct_of(y: NDArray[Any], **asked: Any) -> Any:
+def _distinct(y: NDArray[Any], **asked: Any) -> Any:
     """Return the distinct values, or rows, of targets; NumPy 2.0 takes no axis beside objects."""
     return np.unique(y, axis=None if y.ndim == 1 else 0, **asked)
 
@@ -66,17 +109,6 @@ def distinct_of(y: NDArray[Any], **asked: Any) -> Any:
 def n_weighed(w: Array | None, n: int) -> int:
     """Return how many of n rows have a weight > 0, those of classes left aside."""
     return n if w is None else int(np.count_nonzero(w))
-
-
-def all_columns(told: list[Told]) -> Told:
-    """Return what is learnt from of the columns of X, of all rows."""
-    return Told(
-        Summary.merged([one.columns for one in told]),
-        None,
-        None,
-        np.any([one.gaps for one in told], axis=0),
-        [cast(Array, sum(of)) for of in zip(*(one.levels for one in told), strict=True)],
-    )
 
 
 def told_by_means(whole: Whole, n_outputs: int) -> list[tuple[int, int]]:

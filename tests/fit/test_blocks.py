@@ -426,6 +426,12 @@ def test_a_held_out_part_leaves_its_weight_out():
     assert HeldOut(np.array([1, 2]), 3.0).weight == 3.0
 
 
+@pytest.mark.parametrize("w", [None, np.r_[np.zeros(300), np.ones(N - 300)]])
+def test_the_labels_of_a_lot_without_weight_are_classes(w):
+    y = np.where(np.arange(N) < 100, 9, TARGETS[DNNClassifier])
+    assert DNNClassifier(**SMALL).fit(Sliced(X), y, w).classes_.tolist() == [0, 1, 2, 9]
+
+
 @pytest.mark.parametrize("stored", [False, True])
 def test_a_lot_without_weight_tells_nothing_of_many_levels(stored):
     rows = np.column_stack([X[:, 0], rng.integers(0, 60, N)])
