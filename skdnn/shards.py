@@ -13,15 +13,14 @@ from itertools import accumulate, pairwise
 from typing import Any, cast
 
 import numpy as np
-from scipy.sparse import vstack
 
-from skdnn.columns import Columns, is_frame, learn_columns
+from skdnn.columns import Columns, _has_objects, is_frame, learn_columns
 from skdnn.core.activations import Array
 from skdnn.core.network import Network
 from skdnn.door import Data, located, power_of_two, read
 from skdnn.fingerprint import fingerprint
 from skdnn.fit.recipe import Recipe
-from skdnn.fit.rows import aligned
+from skdnn.fit.rows import aligned, stacked
 from skdnn.fit.shards import (
     Engine,
     Net,
@@ -117,14 +116,10 @@ def levels_of(given: tuple[Any, Any, Any], i: int, reader: Reader) -> list[Any] 
         w = None if w is None else np.asarray(w)
         est, name = reader.est, f"X{reader.suffix}"
         levels = learn_columns(X, name, est.categorical_features, w).levels
-        if _holds_objects(X):
+        if is_frame(X) and _has_objects(X):
             nothing = X.isna().all().to_numpy()
             levels = [[] if none else of for of, none in zip(levels, nothing, strict=True)]
     return levels
-
-
-def _holds_objects(X: Any) -> bool:
-    return is_frame(X) and any(getattr(dtype, "kind", "O") not in "biufc" for dtype in X.dtypes)
 
 
 @np.errstate(all="ignore")
@@ -156,19 +151,12 @@ def head_of(part: Part | None) -> Head:
 
 def joined(pieces: list[tuple[Part, int, int]], dtype: Any, weight_unit: float | None) -> Part:
     """Return rows of partitions, those from a first to a last one of each, as one shard."""
-    X = _stacked([part.X[i:j] for part, i, j in pieces]).astype(dtype, copy=False)
-    y = _stacked([part.y[i:j] for part, i, j in pieces])
+    X = stacked([part.X[i:j] for part, i, j in pieces]).astype(dtype, copy=False)
+    y = stacked([part.y[i:j] for part, i, j in pieces])
     w = None
     if weight_unit is not None:
-        w = _stacked([cast(Array, part.sample_weight)[i:j] for part, i, j in pieces])
+        w = stacked([cast(Array, part.sample_weight)[i:j] for part, i, j in pieces])
     return Part(X, y, w, None, X, weight_unit, pieces[0][0].columns)
-
-
-def _stacked(arrays: list[Any]) -> Any:
-    if len(arrays) == 1:
-        return arrays[0]
-    dense = isinstance(arrays[0], np.ndarray)
-    return np.concatenate(arrays) if dense else vstack(arrays, "csr")
 
 
 def heaviest(part: Part, weigh: Weigh) -> float | None:

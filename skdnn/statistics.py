@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse, vstack
+from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from skdnn.core.activations import Array
+from skdnn.fit.rows import stacked
 
 NOWHERE = (np.inf, -np.inf, 0.0, 0.0)  # the description of a column that is missing throughout
 BYTES = 1 << 23  # of X to take the statistics of at once, or 1,024 rows
@@ -89,9 +90,8 @@ class Summary:
         samples = [part.sample for part in parts]
         if any(sample is None for sample in samples):
             return whole
-        sample = vstack(samples, "csr") if issparse(samples[0]) else np.concatenate(samples)
-        of_sample = np.concatenate([cast(Array, part.sample_weight) for part in parts])
-        return replace(whole, sample=sample, sample_weight=of_sample)
+        of_samples = stacked([part.sample_weight for part in parts])
+        return replace(whole, sample=stacked(samples), sample_weight=of_samples)
 
     @property
     def there(self) -> Array:

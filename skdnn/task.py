@@ -367,7 +367,7 @@ class TaskInMemory(Task):
     def loss_of_mean(self, model: Model, networks: list[Network], whole: Objective) -> Any:
         rows, X = whole.batches.rows, self.data.X
         if self.given is not None and self.joins:
-            X = stacked(X, self.given.X)
+            X = stacked([X, self.given.X])
 
         def parts() -> Iterator[tuple[Array, Array, Array | None]]:
             for part in gen_batches(len(rows), CHUNK):

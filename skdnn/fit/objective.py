@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ class Cost(NamedTuple):
     reported: float
 
 
+@dataclass(eq=False, repr=False)
 class Criterion:
     """What is minimised, wherever its rows are: J as it follows from sums over them.
 
@@ -57,24 +59,18 @@ class Criterion:
     """
 
     network: Network
-    loss: Any
     alpha: float
     n: int
     weight: float
+    w_unit: float
     unit: Any
-    splits: bool
-    dtype: Any
-    axpy: Any
 
-    def __init__(
-        self, network: Network, alpha: float, n: int, weight: float, w_unit: float, unit: Any
-    ) -> None:
-        self.network, self.loss = network, network.loss
-        self.alpha = alpha / w_unit  # the L2 term is divided by the weight that the user gave
-        self.n, self.weight, self.unit = n, weight, unit
-        self.splits = np.ndim(unit) > 0
-        self.dtype = network.parameters.theta.dtype
-        self.axpy = get_blas_funcs("axpy", dtype=self.dtype)
+    def __post_init__(self) -> None:
+        self.loss: Any = self.network.loss
+        self.alpha /= self.w_unit  # the L2 term is divided by the weight that the user gave
+        self.splits: bool = np.ndim(self.unit) > 0
+        self.dtype: Any = self.network.parameters.theta.dtype
+        self.axpy: Any = get_blas_funcs("axpy", dtype=self.dtype)
 
     @cached_property
     def gradient(self) -> Parameters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def as_it_is(X: Any) -> Any:
     return X
 
 
+@dataclass(eq=False, repr=False)
 class Rows:
     """Training rows as the network reads them.
 
@@ -62,36 +64,21 @@ class Rows:
     X: Any
     Y: Any
     w: Array | None
-    table: Array | None
-    X1: Array | None
-    origin: Array | None
-    w_unit: float
-    prepare: Callable[[Any], Any]
-    weight: float
-    expansion: Any
-    smoothing: Smoothing | None
-    _aims: Array | None  # of rows that are gathered: the smoothed Y
+    table: Array | None = None
+    X1: Array | None = None
+    origin: Array | None = None
+    w_unit: float = 1.0
+    prepare: Callable[[Any], Any] = as_it_is
+    expansion: Any = None
+    smoothing: Smoothing | None = None
 
-    def __init__(
-        self,
-        X: Any,
-        Y: Any,
-        w: Array | None,
-        table: Array | None = None,
-        X1: Array | None = None,
-        origin: Array | None = None,
-        w_unit: float = 1.0,
-        prepare: Callable[[Any], Any] = as_it_is,
-        expansion: Any = None,
-        smoothing: Smoothing | None = None,
-    ) -> None:
-        X = X1[:, 1:] if X is None and X1 is not None else X
-        self.X, self.Y, self.w, self.table = X, Y, w, table
-        self.X1, self.origin, self.w_unit, self.prepare = X1, origin, w_unit, prepare
-        self.expansion, self.smoothing = expansion, smoothing
-        self.weight = total_weight(w, len(Y))
+    def __post_init__(self) -> None:
+        if self.X is None and self.X1 is not None:
+            self.X = self.X1[:, 1:]
+        self.weight: float = total_weight(self.w, len(self.Y))
         # Where `gather` puts what it cannot put into X1 and Y at once.
-        self._inputs, self._labels, self._aims = X, Y, None
+        self._inputs, self._labels = self.X, self.Y
+        self._aims: Array | None = None  # of rows that are gathered: the smoothed Y
         self._columns: dict[tuple[int, int], tuple[Array, Array, Array, Array | None]] = {}
 
     def __len__(self) -> int:
@@ -165,9 +152,7 @@ class Rows:
 
     def part(self, rows: slice) -> Rows:
         """Return the given rows, as views."""
-        w = None if self.w is None else self.w[rows]
-        X1 = None if self.X1 is None else self.X1[rows]
-        part = self._like(self.X[rows], self.Y[rows], w, X1)
+        part = self.only(rows)
         part._inputs, part._labels = self._inputs[rows], self._labels[rows]
         part._aims = None if self._aims is None else self._aims[rows]
         return part
@@ -175,11 +160,8 @@ class Rows:
     def only(self, numbers: Any) -> Rows:
         """Return a copy of the rows of the given numbers."""
         w = None if self.w is None else self.w[numbers]
-        if self.X1 is None:
-            X1, X = None, self.X[numbers]
-        else:
-            X1 = self.X1[numbers]
-            X = X1[:, 1:]
+        X1 = None if self.X1 is None else self.X1[numbers]
+        X = self.X[numbers] if X1 is None else None
         return self._like(X, self.Y[numbers], w, X1)
 
     def beside(self, other: Rows) -> Rows:
@@ -188,11 +170,8 @@ class Rows:
         if self.w is not None or other.w is not None:
             w = np.concatenate([_in_units(of, w_unit) for of in (self, other)])
         Y = np.concatenate([self.Y, other.Y])
-        if self.X1 is None or other.X1 is None:
-            X1, X = None, stacked(self.X, other.X)
-        else:
-            X1 = stacked(self.X1, other.X1)
-            X = X1[:, 1:]
+        X1 = None if self.X1 is None or other.X1 is None else stacked([self.X1, other.X1])
+        X = stacked([self.X, other.X]) if X1 is None else None
         return Rows(X, Y, w, self.table, X1, self.origin, w_unit, self.prepare, self.expansion)
 
     def _like(
@@ -239,6 +218,7 @@ class Rows:
         return room
 
 
+@dataclass(eq=False, repr=False)
 class Batches:
     """Rows, all or those of some numbers, taken in any order into memory used again.
 
@@ -251,15 +231,13 @@ class Batches:
     """
 
     rows: Rows
-    numbers: Any
-    n: int
-    weight: float
+    numbers: Any = None
 
-    def __init__(self, rows: Rows, numbers: Any = None) -> None:
-        self.rows, self.numbers = rows, numbers
+    def __post_init__(self) -> None:
+        rows, numbers = self.rows, self.numbers
         w = rows.w if rows.w is None or numbers is None else rows.w[numbers]
-        self.n = len(rows) if numbers is None else len(numbers)
-        self.weight = total_weight(w, self.n)
+        self.n: int = len(rows) if numbers is None else len(numbers)
+        self.weight: float = total_weight(w, self.n)
         self._rooms: dict[tuple[int, int], Any] = {}  # by lane and number of rows
 
     def __len__(self) -> int:
@@ -308,9 +286,11 @@ class Batches:
         return self._rooms[lane, n]
 
 
-def stacked(above: Any, below: Any) -> Any:
-    """Return the rows of two dense or of two sparse matrices as one matrix."""
-    return vstack([above, below], "csr") if issparse(above) else np.concatenate([above, below])
+def stacked(parts: Sequence[Any]) -> Any:
+    """Return the rows of dense or of sparse matrices as one matrix; a single one is itself."""
+    if len(parts) == 1:
+        return parts[0]
+    return vstack(parts, "csr") if issparse(parts[0]) else np.concatenate(parts)
 
 
 def pooled(n: int, parts: Iterable[Rows]) -> Rows:

@@ -84,14 +84,6 @@ def threads(n: int) -> Iterator[None]:
 @contextmanager
 def one_thread() -> Iterator[int]:
     """Keep BLAS to one thread in the body; give how many it had."""
-    allowed = _enter()
-    try:
-        yield allowed
-    finally:
-        _leave()
-
-
-def _enter() -> int:
     global _fits
     with _lock:
         _fits += 1
@@ -101,16 +93,14 @@ def _enter() -> int:
             if library.num_threads > 1:
                 _lowered.append((library, library.num_threads))
                 _set(library, 1)
-    return allowed
-
-
-def _leave() -> None:
-    global _fits
-    with _lock:
-        _fits -= 1
-        _here.fits -= 1
-        if not _fits:
-            _restore()
+    try:
+        yield allowed
+    finally:
+        with _lock:
+            _fits -= 1
+            _here.fits -= 1
+            if not _fits:
+                _restore()
 
 
 def _restore() -> None:
