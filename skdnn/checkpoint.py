@@ -368,66 +368,59 @@ def _where(runs: list[list[dict[str, Any]]]) -> list[list[int]]:
 
 def _tells(kept: dict[str, Any], identity: dict[str, Any]) -> bool:
     """Whether plain values say which fit they are of, as an identity does."""
+    told = (None, str, [(None, str)])
     parts: list[Any] = [kept.get(what) for what in identity]
-    if not all(isinstance(part, dict) for part in parts):
-        return False
-    told = [one for part in parts for one in part.values()]
-    texts = [text for one in told for text in (one if isinstance(one, list) else [one])]
-    return all(isinstance(text, str | None) for text in texts)
+    return all(isinstance(part, dict) and _is_like([*part.values()], [told]) for part in parts)
 
 
 def _is_whole(kept: dict[str, Any], n: int, n_factors: int) -> bool:
     """Whether plain values are of the types and shapes of a fit of n parameters."""
-    return (
-        _is_like(kept, {"seed": 0, "complete": False, "runs": []})
-        and all(isinstance(run, list) for run in kept["runs"])
-        and all(_is_state(state, n, n_factors) for run in kept["runs"] for state in run)
-    )
-
-
-def _is_state(kept: Any, n: int, n_factors: int) -> bool:
-    """Whether plain values are those of a state of n parameters."""
     blank = State(Parameters((n - 1, 1), np.zeros(n)), None, 0)
-    pattern: dict[str, Any] = {**blank.plain(), "curves": CURVES}
-    if not isinstance(kept, dict) or set(kept) - {"optimizer"} != set(pattern):
-        return False
-    for name in ("average", "best_theta"):
-        pattern[name] = None if kept[name] is None else blank.parameters.theta
-    return (
-        _is_like(kept, pattern)
-        and kept["end"] in list(End)
-        and len({len(kept["curves"][name]) for name in OF_SEARCH}) == 1
-        and ("optimizer" not in kept or _is_optimizer(kept["optimizer"], n, n_factors))
+    theta = (None, blank.parameters.theta)
+    state = {**blank.plain(), "average": theta, "best_theta": theta}
+    state |= {"end": (*End,), "curves": CURVES}
+    states = (state, {**state, "optimizer": optimizers_like(n, n_factors)})
+    pattern = {"seed": 0, "complete": False, "runs": [[states]]}
+    return _is_like({name: kept.get(name) for name in pattern}, pattern) and all(
+        len({len(state["curves"][name]) for name in OF_SEARCH}) == 1
+        for run in kept["runs"]
+        for state in run
     )
 
 
-def _is_optimizer(kept: Any, n: int, n_factors: int) -> bool:
-    """Whether plain values are those of an optimiser of n parameters, and maybe of factors."""
-    name = kept.get("name") if isinstance(kept, dict) else None
-    if not isinstance(name, str) or name not in OPTIMIZERS:
-        return False
-    of, widths = OPTIMIZERS[name], [n] if name != "adam" else [n, n + n_factors]
-    patterns = [{"name": "", "t": 0, "state": np.empty((of.n_states, width))} for width in widths]
-    return len(kept) == 3 and any(_is_like(kept, pattern) for pattern in patterns)
+def optimizers_like(n: int, n_factors: int) -> tuple[dict[str, Any], ...]:
+    """Return patterns of the optimisers of n parameters, Adam's maybe of factors too."""
+    return tuple(
+        {"name": name, "t": 0, "state": np.empty((of.n_states, width))}
+        for name, of in OPTIMIZERS.items()
+        for width in ([n, n + n_factors] if name == "adam" else [n])
+    )
 
 
 def _is_like(kept: Any, pattern: Any) -> bool:
-    """Whether plain values are of the types and shapes of a pattern, in which an int is a count.
+    """Whether plain values are of the types and shapes of a pattern.
 
-    Of a dict it is what the pattern names, of a list every entry.
+    Of a tuple it is one of the patterns, of a list every entry; an int is a count, a text itself,
+    and `str` any text.
     """
+    if isinstance(pattern, tuple):
+        return any(_is_like(kept, one) for one in pattern)
     if isinstance(pattern, dict):
-        return isinstance(kept, dict) and all(
-            name in kept and _is_like(kept[name], of) for name, of in pattern.items()
+        return (
+            isinstance(kept, dict)
+            and kept.keys() == pattern.keys()
+            and all(_is_like(kept[name], of) for name, of in pattern.items())
         )
     if isinstance(pattern, list):
-        return isinstance(kept, list) and all(_is_like(one, pattern[0]) for one in kept if pattern)
+        return isinstance(kept, list) and all(_is_like(one, pattern[0]) for one in kept)
     if isinstance(pattern, np.ndarray):
         return (
             isinstance(kept, np.ndarray) and kept.dtype.kind == "f" and kept.shape == pattern.shape
         )
     if isinstance(pattern, float):
         return isinstance(kept, int | float) and not isinstance(kept, bool)
+    if pattern is str or isinstance(pattern, str):
+        return isinstance(kept, str) and (pattern is str or kept == pattern)
     return type(kept) is type(pattern) and (type(kept) is not int or 0 <= kept < 2**63)
 
 

@@ -144,29 +144,30 @@ def _encoded(g: Graph, inputs: Inputs) -> Any:
         x = g.Concat(*numeric, axis=1) if numeric else None
     else:
         columns, x = [], g.rows()
-    parts = [] if x is None else _numbers(g, x, inputs)
-    blocks = [
-        (of.means is None, _levels(g, columns[j], inputs.columns.levels[j] or [], of.rows))
-        for of, j in zip(inputs.categories, inputs.columns.categorical, strict=True)
-        if of.width
-    ]
-    ramps = parts[2:]
-    parts = parts[:2] + [block for is_hot, block in blocks if not is_hot]
-    parts += ramps + [block for is_hot, block in blocks if is_hot]
-    parts = [part for part in parts if part is not None]
+    scaled, gaps, ramps = (None, None, None) if x is None else _numbers(g, x, inputs)
+    of = list(zip(inputs.categories, inputs.columns.categorical, strict=True))
+    means, hot = (
+        [
+            _levels(g, columns[j], inputs.columns.levels[j] or [], one.rows)
+            for one, j in of
+            if one.columns(kind)
+        ]
+        for kind in (False, True)
+    )
+    parts = [part for part in (scaled, gaps, *means, ramps, *hot) if part is not None]
     if not parts:  # nothing tells rows apart
         return g.floating(g.ConstantOfShape(g.Shape(columns[0])))
     return parts[0] if len(parts) == 1 else g.Concat(*parts, axis=1)
 
 
-def _numbers(g: Graph, x: Any, inputs: Inputs) -> list[Any]:
+def _numbers(g: Graph, x: Any, inputs: Inputs) -> tuple[Any, Any, Any]:
     """Return what becomes of numbers: scaled, where there are gaps, and ramps."""
     missing = g.IsNaN(x)
     fill = np.zeros(1) if inputs.fill is None else inputs.fill
     x = g.Where(missing, g.floating(fill[None]), x)
     gaps = g.taken(g.floating(missing), inputs.gaps) if inputs.gaps else None
     ramps = _ramps(g, x, inputs.ramps) if inputs.ramps.columns else None
-    return [_scaled(g, x, inputs), gaps, ramps]
+    return _scaled(g, x, inputs), gaps, ramps
 
 
 def _scaled(g: Graph, x: Any, inputs: Inputs) -> Any:

@@ -362,7 +362,8 @@ def _sides(problem: _Problem) -> Callable[[], Array]:
     parameters, g = network.parameters, network.g
     X, L = rows.X.T, len(parameters.W) - 1
     Y = np.broadcast_to(rows.Y.T, (parameters.sizes[-1], len(rows)))  # of several quantiles too
-    kinked = [False, *map(_has_kink, g[1:]), _has_kink_at_target(network.loss, Y)]
+    kinked = [False, *(_has_kink(of, np.zeros(1)) for of in g[1:])]
+    kinked.append(_has_kink(_value_of(network.loss, Y[:, :1]), Y[:, :1]))
 
     def sides() -> Array:
         A, found = X, []
@@ -376,24 +377,21 @@ def _sides(problem: _Problem) -> Callable[[], Array]:
     return sides
 
 
-def _has_kink(g: activations.Activation) -> bool:
-    """Whether the slope of g jumps at 0."""
+def _has_kink(g: Callable[[Array], Any], z: Array) -> bool:
+    """Whether the slope of g jumps at z."""
     h = 1e-6
-    left, middle, right = g(np.array([-h, 0.0, h]))
-    return abs(right - 2.0 * middle + left) > 1e-3 * h
+    return bool(abs(g(z + h) - 2.0 * g(z) + g(z - h)) > 1e-3 * h)
 
 
-def _has_kink_at_target(loss: losses.Loss, Y: Array) -> bool:
-    """Whether the slope of the loss jumps where z = y."""
-    h = 1e-6
-    y = Y[:, :1].copy()
-    work = np.empty((2, *y.shape))
+def _value_of(loss: losses.Loss, y: Array) -> Callable[[Array], float]:
+    """Return the loss as a function of the raw outputs of a sample."""
 
     def value(Z: Array) -> float:
+        work = np.empty((2, *y.shape))
         loss.output(Z, A := np.empty_like(Z), work)
         return loss.value(Z, A, y, None, work)
 
-    return abs(value(y + h) - 2.0 * value(y) + value(y - h)) > 1e-3 * h
+    return value
 
 
 # The cost once more, for numbers of another kind: complex ones, or PyTorch's tensors.

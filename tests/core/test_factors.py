@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skdnn import Checkpoint, DNNRegressor
-from skdnn.checkpoint import _is_optimizer
+from skdnn.checkpoint import _is_like, optimizers_like
 from skdnn.core.network import Parameters
 from skdnn.core.optimizers import EVERY, Adam, Factors
 
@@ -137,11 +137,10 @@ def test_a_fit_over_columns_that_are_none_of_the_network_is_resumed(tmp_path, hi
 @pytest.mark.parametrize("state", [[[1], [1, 2]], [[1.0], [2.0]], "text", {}, None], ids=str)
 def test_a_checkpoint_of_other_moments_is_damaged(state):
     blank = {"name": "adam", "t": 1, "state": np.zeros((2, 29))}
-    assert _is_optimizer(blank, 26, 3) and _is_optimizer(
-        {**blank, "state": np.zeros((2, 26))}, 26, 3
-    )
+    patterns = optimizers_like(26, 3)
+    assert _is_like(blank, patterns) and _is_like({**blank, "state": np.zeros((2, 26))}, patterns)
     assert not any(
-        _is_optimizer({**blank, "state": other}, 26, 3)
+        _is_like({**blank, "state": other}, patterns)
         for other in (state, np.zeros((2, 28)), np.zeros((2, 30)), np.zeros(29))
     )
 

@@ -332,7 +332,7 @@ def test_difference_across_a_kink_is_told_apart_from_an_error(activation):
 
 def test_difference_across_a_kink_would_look_like_an_error(monkeypatch):
     """The same network without the telling apart."""
-    monkeypatch.setattr("skdnn.verify._has_kink", lambda g: False)
+    monkeypatch.setattr("skdnn.verify._has_kink", lambda g, z: False)
     model, X, y = at_a_kink()
     assert check_gradients(model, X, y).max_relative_error > 1e-5
 
