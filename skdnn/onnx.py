@@ -71,10 +71,7 @@ def register() -> None:
 class Graph:
     """Makes nodes: ``graph.Add(x, 1.0)`` is x + 1 in the precision of the graph.
 
-    Parameters
-    ----------
-    operator, container : object
-        What skl2onnx calls a converter with.
+    Of the operator and the container that skl2onnx calls a converter with.
     """
 
     def __init__(self, operator: Any, container: Any) -> None:

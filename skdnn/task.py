@@ -135,12 +135,7 @@ def class_weight_of(estimator: Any) -> Any:
 
 def sum_over(objective: Any, parts: Iterable[tuple[Array, Array, Array | None]]) -> Any:
     """Return sum w_k L_k of raw outputs, targets and weights that come part by part."""
-    loss, total = objective.loss, 0.0
-    for Z, Y, w in parts:
-        A, work = np.empty_like(Z), np.empty((2, *Z.shape), Z.dtype)
-        loss.output(Z, A, work)
-        total += loss.value(Z, A, Y, w, work, objective.splits)
-    return total
+    return sum(objective.loss.output_and_value(*part, objective.splits)[1] for part in parts)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

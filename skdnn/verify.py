@@ -363,7 +363,8 @@ def _sides(problem: _Problem) -> Callable[[], Array]:
     X, L = rows.X.T, len(parameters.W) - 1
     Y = np.broadcast_to(rows.Y.T, (parameters.sizes[-1], len(rows)))  # of several quantiles too
     kinked = [False, *(_has_kink(of, np.zeros(1)) for of in g[1:])]
-    kinked.append(_has_kink(_value_of(network.loss, Y[:, :1]), Y[:, :1]))
+    y = Y[:, :1]
+    kinked.append(_has_kink(lambda Z: network.loss.output_and_value(Z, y, None)[1], y))
 
     def sides() -> Array:
         A, found = X, []
@@ -381,17 +382,6 @@ def _has_kink(g: Callable[[Array], Any], z: Array) -> bool:
     """Whether the slope of g jumps at z."""
     h = 1e-6
     return bool(abs(g(z + h) - 2.0 * g(z) + g(z - h)) > 1e-3 * h)
-
-
-def _value_of(loss: losses.Loss, y: Array) -> Callable[[Array], float]:
-    """Return the loss as a function of the raw outputs of a sample."""
-
-    def value(Z: Array) -> float:
-        work = np.empty((2, *y.shape))
-        loss.output(Z, A := np.empty_like(Z), work)
-        return loss.value(Z, A, y, None, work)
-
-    return value
 
 
 # The cost once more, for numbers of another kind: complex ones, or PyTorch's tensors.

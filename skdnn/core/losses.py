@@ -111,6 +111,12 @@ class Loss:
             return self.factor * np.sum(loss, axis=1, dtype=np.float64)
         return self.factor * float(np.sum(loss, dtype=np.float64))
 
+    def output_and_value(self, Z: Array, Y: Array, w: Array | None, split: bool = False) -> Any:
+        """Return a new array of o, and `value`, of raw outputs."""
+        A, work = np.empty_like(Z), np.empty((2, *Z.shape), Z.dtype)
+        self.output(Z, A, work)
+        return A, self.value(Z, A, Y, w, work, split)
+
     def gradient(self, A: Array, Y: Array, w: Array | None, N: float, out: Array) -> None:
         """Write dZ[L] = Delta w / N to `out`, which may be A: equations (21), (36).
 

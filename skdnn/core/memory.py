@@ -205,17 +205,10 @@ class SparseColumns:
     centred rows stay as sparse as they came: W X^T = W S^T + (W origin) 1^T.
     ``np.matmul(bW, A1, out=Z)`` and ``np.matmul(dZ, A1.T, out=dbW)`` do what they do for
     an array, so that the core has one form for both.
-
-    Parameters
-    ----------
-    rows : sparse matrix of shape (N, n)
-        S, one sample a row.
-    origin : ndarray of shape (n,), optional
-        0 if it is not given.
     """
 
-    rows: Any
-    origin: Array | None = None
+    rows: Any  # S, of shape (N, n)
+    origin: Array | None = None  # of shape (n,); None for 0
 
     @property
     def T(self) -> SparseRows:

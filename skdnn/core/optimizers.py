@@ -47,24 +47,12 @@ def drop_small(x: Array, scratch: Array) -> None:
 
 
 class Factors(NamedTuple):
-    """Which columns of W[1] have a factor in common, as those that one column of X became.
+    """Which columns of W[1] have a factor in common, as those that one column of X became."""
 
-    Attributes
-    ----------
-    of : int ndarray of shape (n[0],)
-        The number of the factor of each column.
-    n : int
-        How many there are.
-    units : int
-        n[1]: theta begins with b[1], and the columns of W[1] one after another.
-    rate : float
-        What the learning rate is multiplied by for the logarithm of a factor.
-    """
-
-    of: NDArray[np.intp]
-    n: int
-    units: int
-    rate: float
+    of: NDArray[np.intp]  # the number of the factor of each column, (n[0],)
+    n: int  # how many there are
+    units: int  # n[1]: theta begins with b[1], and the columns of W[1] one after another
+    rate: float  # what the learning rate is multiplied by for the logarithm of a factor
 
     def columns(self, theta: Array) -> Array:
         """Return the columns of W[1] in theta, or of dW[1] in a gradient, as rows."""

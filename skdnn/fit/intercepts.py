@@ -48,11 +48,10 @@ def moved(
     for part in gen_batches(objective.n, CHUNK):
         outputs = factor * Z[:, part].astype(np.float64) + c[:, None]
         Y, w = objective.batches.targets(part)
-        A, dZ, work = np.empty_like(outputs), np.empty_like(outputs), np.empty((2, *outputs.shape))
-        loss.output(outputs, A, work)
-        total += loss.value(outputs, A, Y, w, work) / weight
-        loss.gradient(A, Y, w, weight, out=dZ)
-        slope += dZ.sum(axis=1)
+        A, of_part = loss.output_and_value(outputs, Y, w)
+        total += of_part / weight
+        loss.gradient(A, Y, w, weight, out=A)
+        slope += A.sum(axis=1)
     return total, slope
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import InitVar, dataclass
 from typing import Any, NamedTuple
 from weakref import proxy
 
@@ -29,53 +30,34 @@ class Verdict(NamedTuple):
     reported: float
 
 
+@dataclass(eq=False, repr=False)
 class Judge:
     """The loss and the score of held-out rows, in one pass.
 
     A network may grow too sure of itself long before it makes more errors. To stop by the
     loss after calibration and to calibrate at the end is "Refine, then calibrate" of
     Berta, Holzmüller, Jordan and Bach (2025).
-
-    Parameters
-    ----------
-    rows : Rows
-        The held-out rows, or, with `numbers`, all: they are taken by number, part by part.
-    network : Network
-        Gives all but the weights.
-    unit : float or ndarray of shape (m,)
-        As for :class:`~skdnn.fit.objective.Objective`.
-    score : callable, optional
-        Returns what is to be maximised; minus the loss by default.
-    calibrates : bool, default=False
-        Whether the default score is taken at the best factor of the raw outputs.
-    most : float, default=1.0
-        The largest factor. More than 1 would make a network surer than it has shown itself to
-        be, unless smoothed targets have kept it from that.
-    weight : float, optional
-        That of all held-out rows, if these are a part of them; their own by default.
-    numbers : int ndarray, optional
-        Which of the rows are held out; all by default.
     """
 
-    def __init__(
-        self,
-        rows: Rows,
-        network: Network,
-        unit: Any,
-        score: Score | None = None,
-        calibrates: bool = False,
-        most: float = 1.0,
-        weight: float | None = None,
-        numbers: NDArray[np.intp] | None = None,
+    rows: InitVar[Rows]  # those held out, or, with `numbers`, all: they are taken part by part
+    network: InitVar[Network]  # gives all but the weights
+    unit: InitVar[Any]  # as for Objective
+    score: Score | None = None  # returns what is to be maximised; minus the loss by default
+    calibrates: bool = False  # whether the default score is taken at the best factor
+    # The largest factor. More than 1 would make a network surer than it has shown itself to be,
+    # unless smoothed targets have kept it from that.
+    most: float = 1.0
+    weight: Any = None  # of all rows held out, if these are a part of them; by default their own
+    numbers: InitVar[NDArray[np.intp] | None] = None  # which rows are held out; all by default
+
+    def __post_init__(
+        self, rows: Rows, network: Network, unit: Any, numbers: NDArray[np.intp] | None
     ) -> None:
         if numbers is not None and issparse(rows.X):  # whose rows there is no room to gather in
             rows, numbers = rows.only(numbers), None
         self.batches: Batches = Batches(rows, numbers)
         self.loss: Any = network.loss
-        self.weight: float = self.batches.weight if weight is None else weight
-        self.score: Score | None = score
-        self.calibrates: bool = calibrates
-        self.most: float = most
+        self.weight = self.batches.weight if self.weight is None else self.weight
         self.objective: Objective = Objective(
             self.batches, network, 0.0, CHUNK, unit=unit, trains=False
         )
