@@ -150,17 +150,7 @@ class Checkpoint:
 
 
 class Saver:
-    """A fit that is saved, and what its file has of it.
-
-    Attributes
-    ----------
-    every : int
-        As for :class:`Checkpoint`.
-    seed : int
-        That of the fit: the file's, if there is one to go on from.
-    saved : list of list of dict
-        The states of every network's stages, in plain values.
-    """
+    """A fit that is saved, and what its file has of it."""
 
     def __init__(
         self,
@@ -172,10 +162,10 @@ class Saver:
         n_factors: int,
     ) -> None:
         self.file: _File = _File(path)
-        self.every: int = every
+        self.every: int = every  # as for Checkpoint
         self.identity: dict[str, Any] = identity
-        self.seed: int = seed
-        self.saved: list[list[dict[str, Any]]] = []
+        self.seed: int = seed  # of the fit: the file's, if there is one to go on from
+        self.saved: list[list[dict[str, Any]]] = []  # the states of every network's stages
         self._is_complete = False
         kept = self.file.read()
         if kept is not None:

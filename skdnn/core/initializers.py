@@ -40,18 +40,9 @@ def initialize(
 ) -> None:
     """Fill the weights of layer l by the initialiser names[l - 1], the biases with 0.
 
-    'spread' fills the biases too.
-
-    Parameters
-    ----------
-    parameters : Parameters
-        Filled in place.
-    names : list of str
-        For every layer one of `INITIALIZERS`, or 'spread_he', which is 'spread' in He's variance.
-    rng : numpy.random.Generator
-        The draws are taken from it layer by layer.
-    fan_in : float
-        The mean square of a row of A[0], in the place of the first layer's number of columns.
+    Layer by layer, each by one of `INITIALIZERS`, or by 'spread_he', which is 'spread' in He's
+    variance; these two fill the biases too. `fan_in`, the mean square of a row of A[0], stands in
+    the place of the first layer's number of columns.
     """
     for b in parameters.b[1:]:
         b.fill(0.0)

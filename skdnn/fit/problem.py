@@ -25,18 +25,10 @@ MOST_OUTPUTS = 1 << 24  # of all rows, to find intercepts by
 
 
 class Problem:
-    """What a recipe is applied to: training rows, wherever they are.
+    """What a recipe is applied to: training rows, wherever they are."""
 
-    Attributes
-    ----------
-    network : Network
-        Sizes, activations, loss and the type to train in; its weights are not used.
-    earlier : State, optional
-        Where an earlier fit ended, to go on from.
-    """
-
-    network: Network
-    earlier: State | None
+    network: Network  # sizes, activations, loss and the type to train in; not its weights
+    earlier: State | None  # where an earlier fit ended, to go on from
 
     def hold_out(self, recipe: Recipe, seed: int) -> tuple[Any, Judge | None]:
         """Return which rows to train on, None for all, and who judges."""
@@ -53,43 +45,21 @@ class Problem:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ProblemInMemory(Problem):
-    """What a recipe is applied to where the rows are here.
+    """What a recipe is applied to where the rows are here."""
 
-    Attributes
-    ----------
-    rows : Rows
-        All training rows.
-    network : Network
-        As for :class:`Problem`.
-    unit : float or ndarray of shape (n_outputs,)
-        What one unit of the loss is in that of y.
-    counted, spare : int ndarray
-        The numbers of the rows of weight > 0, and of those of them that may be held out.
-    strata : int ndarray of shape (n,) or None
-        The class of every row, where rows have one.
-    score : callable
-        Returns how to score the held-out rows of given numbers, or of `given` for None.
-    given : Rows, optional
-        The user's own rows to validate on.
-    earlier : State, optional
-        As for :class:`Problem`.
-    chosen : tuple, optional
-        The numbers of the rows to search on, and of those to hold out or None for `given`.
-    smoothing : tuple, optional
-        How the targets that are trained on, and they alone, are smoothed.
-    """
-
-    rows: Rows
+    rows: Rows  # all that are trained on
     network: Network
-    unit: Any
-    counted: NDArray[np.intp]
-    spare: NDArray[np.intp]
-    strata: NDArray[np.intp] | None
+    unit: Any  # what one unit of the loss is in that of y; for each output, if they differ
+    counted: NDArray[np.intp]  # the numbers of the rows of weight > 0
+    spare: NDArray[np.intp]  # and of those of them that may be held out
+    strata: NDArray[np.intp] | None  # the class of every row, where rows have one
+    # Returns how to score the held-out rows of given numbers, or of `given` for None.
     score: Callable[[NDArray[Any] | None], Score | None]
-    given: Rows | None = None
+    given: Rows | None = None  # the user's own rows to validate on
     earlier: State | None = None
+    # The numbers of the rows to search on, and of those to hold out or None for `given`.
     chosen: tuple[NDArray[np.intp], NDArray[np.intp] | None] | None = None
-    smoothing: Smoothing | None = None
+    smoothing: Smoothing | None = None  # of the targets that are trained on, and of them alone
 
     def hold_out(self, recipe: Recipe, seed: int) -> tuple[NDArray[np.intp] | None, Judge | None]:
         """Return the numbers of the rows to train on, None for all, and who judges.

@@ -177,36 +177,16 @@ class State:
 
 @dataclass(eq=False, repr=False)
 class Found:
-    """What a fit has found so far of one network.
+    """What a fit has found so far of one network."""
 
-    Attributes
-    ----------
-    state : State
-        That of the last stage, whose weights predict.
-    numbers : ndarray of shape (n,) or None
-        The rows that it was trained on; None for all.
-    search : State or None
-        That of the search, where a refit followed it.
-    factor : float
-        What the last layer is to be multiplied by.
-    intercepts : ndarray of shape (n_outputs,) or None
-        What is to be added to the raw outputs after that.
-    stretch : float
-        How many times as long the refit was than up to the best epoch; 0 without one.
-    broken_off : End
-        Why a refit that followed was not taken.
-    most : int
-        Of how many epochs the search was.
-    """
-
-    state: State
-    numbers: Array | None = None
-    search: State | None = None
-    factor: float = 1.0
-    stretch: float = 0.0
-    intercepts: Array | None = None
-    broken_off: End = End.NOT
-    most: int = 0
+    state: State  # that of the last stage, whose weights predict
+    numbers: Array | None = None  # the rows that it was trained on; None for all
+    search: State | None = None  # that of the search, where a refit followed it
+    factor: float = 1.0  # what the last layer is to be multiplied by
+    stretch: float = 0.0  # of the refit, how many times as long as to the best epoch; 0 without
+    intercepts: Array | None = None  # to be added to the raw outputs after that, (n_outputs,)
+    broken_off: End = End.NOT  # why a refit that followed was not taken
+    most: int = 0  # of how many epochs the search was
 
     @property
     def end(self) -> End:
@@ -322,18 +302,8 @@ class Plan:
 def train(state: State, objective: Criterion, plan: Plan, judge: Judge | None, run: Run) -> None:
     """Run epochs of a stochastic solver, or of gradient descent on the full batch.
 
-    Parameters
-    ----------
-    state : State
-        Where to start from; updated in place, epoch by epoch.
-    objective : Criterion
-        What to minimise.
-    plan : Plan
-        How.
-    judge : Judge or None
-        What to watch besides the training loss.
-    run : Run
-        Told of every epoch, and may end the fit.
+    From a state, which is updated in place. A judge is what to watch besides the training loss;
+    the run is told of every epoch, and may end the fit.
 
     Raises
     ------
@@ -529,17 +499,7 @@ def _reason(state: State, plan: Plan) -> str:
 
 
 class _Reporter:
-    """Prints one line an epoch.
-
-    Parameters
-    ----------
-    state : State
-        Where the clock starts.
-    plan : Plan
-        Says whether to print at all.
-    name : str
-        What an epoch is called.
-    """
+    """Prints one line an epoch, which is called by a name, if the plan says so."""
 
     def __init__(self, state: State, plan: Plan, name: str) -> None:
         self.plan, self.name = plan, name
