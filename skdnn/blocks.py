@@ -174,11 +174,9 @@ class Source:
         X = taken(self.X, rows) if is_stored(self.X) else X
         if not is_stored(self.X) and not is_stored(self.y) and not is_stored(self.sample_weight):
             return Data(X, y, w, None, X, columns=self.columns)
-        nothing = w is not None and not np.any(np.asarray(w) != 0)
+        columns = self.columns if self.fresh else None
         with in_rows(rows):
-            columns, w = self.columns if self.fresh else None, None if nothing else w
-            data = read(self.estimator, X, y, w, fresh=self.fresh, columns=columns)
-        return replace(data, sample_weight=np.zeros(len(data.y))) if nothing else data
+            return read(self.estimator, X, y, w, fresh=self.fresh, columns=columns, is_part=True)
 
     def inputs(self, rows: slice) -> Any:
         """Return rows of X."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from math import ceil
 from typing import Any, NoReturn, Self
 
@@ -49,17 +49,11 @@ WORK = 4e10
 LEAST_ROWS, LEAST_STEPS = 4096, 64  # in a batch; in an epoch that has more rows than a batch
 
 
+@dataclass(frozen=True)
 class Cluster:
-    """An engine whose handles are futures on the workers of a cluster.
+    """An engine whose handles are futures on the workers of a cluster."""
 
-    Parameters
-    ----------
-    client : distributed.Client
-        Of the cluster.
-    """
-
-    def __init__(self, client: Any) -> None:
-        self.client = client
+    client: Any  # the cluster's distributed.Client
 
     def load(self, parts: list[Any]) -> list[Any]:
         """Return the handles of delayed values; what they are made of is known to the cluster."""

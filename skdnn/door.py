@@ -151,12 +151,14 @@ def read(
     beside: Data | None = None,
     declared: bool = False,
     columns: Columns | None = None,
+    is_part: bool = False,
 ) -> Data:
     """Check rows, their targets and their weights, with a suffix to their names in messages.
 
     If `fresh`, X may have other columns than the estimator was fitted to, but not than the rows
     `beside` it. If `declared`, the levels of a categorical dtype are all that it declares. Where
-    it is known which `columns` hold categories, the rows are some of those that are read.
+    it is known which `columns` hold categories, the rows are some of those that are read. Those of
+    what `is_part` of all rows may have no weight.
     """
     name = f"X{suffix}"
     given = _opened(estimator, X, name, estimator.categorical_features)
@@ -167,7 +169,7 @@ def read(
     y = estimator._read_targets(y, f"y{suffix}")
     with about(f"y{suffix}"):
         check_consistent_length(given, y)
-    w = read_weights(sample_weight, given, f"sample_weight{suffix}")
+    w = read_weights(sample_weight, given, f"sample_weight{suffix}", is_part)
     if columns is not None:
         fresh = True
     elif beside is not None:
@@ -313,8 +315,11 @@ def read_targets(estimator: Any, y: Any, name: str, numeric: bool = False) -> ND
     return y.ravel()
 
 
-def read_weights(sample_weight: Any, X: Any, name: str) -> Array | None:
-    """Return weights in double precision; None if there are none."""
+def read_weights(sample_weight: Any, X: Any, name: str, is_part: bool = False) -> Array | None:
+    """Return weights in double precision; None if there are none.
+
+    They may all be 0 if X `is_part` of the rows.
+    """
     if sample_weight is None:
         return None
     _refuse_foreign(sample_weight, name)
@@ -329,7 +334,7 @@ def read_weights(sample_weight: Any, X: Any, name: str) -> Array | None:
             ensure_non_negative=True,
             allow_all_zero_weights=True,  # refused below, by the parameter's name
         )
-    if not w.any():
+    if not is_part and not w.any():
         raise ValueError(f"{name} must not be zero for every row; all {len(w)} weights are 0.")
     return w
 

@@ -130,12 +130,9 @@ def read_part(given: tuple[Any, Any, Any], i: int, reader: Reader) -> Part | Non
         reader.check(X)
         if not X.shape[0] and not len(y):
             return None
-        # A partition may be all of weight 0, which a whole may not.
-        nothing = w is not None and len(w) == X.shape[0] and not np.any(np.asarray(w) != 0)
-        X, y, w = aligned(X), aligned(y), None if nothing else aligned(w)
-        data = read(est, X, y, w, suffix, columns=reader.columns)
-        weights = np.zeros(len(data.y)) if nothing else data.sample_weight
-        return Part(data.X, data.y, weights, data.names, data.X, columns=data.columns)
+        X, y, w = map(aligned, (X, y, w))
+        data = read(est, X, y, w, suffix, columns=reader.columns, is_part=True)
+        return Part(data.X, data.y, data.sample_weight, data.names, data.X, columns=data.columns)
 
 
 def head_of(part: Part | None) -> Head:

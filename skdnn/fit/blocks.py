@@ -116,11 +116,13 @@ class Blocks:
         return numbers[low:high] - start
 
 
+@dataclass(eq=False, repr=False)
 class _Sized:
     """What an objective asks of its rows before it reads any."""
 
-    def __init__(self, blocks: Blocks, n: int, weight: float) -> None:
-        self.rows, self.n, self.weight = blocks, n, weight
+    rows: Blocks
+    n: int
+    weight: float
 
     def __len__(self) -> int:
         return self.n
@@ -130,20 +132,14 @@ class ObjectiveInBlocks(Objective):
     """J on rows in blocks, but for those that are held out."""
 
     def __init__(
-        self,
-        blocks: Blocks,
-        held_out: HeldOut,
-        network: Network,
-        alpha: float,
-        batch_size: int,
-        dropout: tuple[float, ...] = (),
-        unit: Any = 1.0,
+        self, problem: ProblemInBlocks, held_out: HeldOut, settings: Any, batch_size: int
     ) -> None:
-        self.blocks: Any = blocks
-        self.without: Any = held_out.numbers
-        n, weight = len(blocks) - len(self.without), blocks.weight - held_out.weight
-        rows: Any = _Sized(blocks, n, weight)
-        super().__init__(rows, network, alpha, min(batch_size, n), dropout, unit)
+        self.blocks: Blocks = problem.blocks
+        self.without: NDArray[np.intp] = held_out.numbers
+        n = len(self.blocks) - len(self.without)
+        rows: Any = _Sized(self.blocks, n, self.blocks.weight - held_out.weight)
+        like = problem.network, settings.alpha, min(batch_size, n), settings.dropout
+        super().__init__(rows, *like, problem.unit)
 
     def pools(self, rng: np.random.Generator | None = None) -> Iterator[Batches]:
         """Yield the rows, pool by pool; in order without a generator."""
@@ -249,15 +245,7 @@ class ProblemInBlocks(Problem):
         return held_out, Judge(rows, self.network, self.unit, score, calibrates, most)
 
     def objective(self, numbers: Any, settings: Any, plan: Plan) -> ObjectiveInBlocks:
-        return ObjectiveInBlocks(
-            self.blocks,
-            numbers or ALL,
-            self.network,
-            settings.alpha,
-            plan.batch_size,
-            settings.dropout,
-            self.unit,
-        )
+        return ObjectiveInBlocks(self, numbers or ALL, settings, plan.batch_size)
 
     def intercepts(self, found: Found) -> Array | None:
         rows = self._random.get(found.state.seed)

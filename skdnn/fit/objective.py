@@ -134,26 +134,15 @@ class Objective(Criterion):
     ----------
     batches : Batches
         The samples.
-    network : Network
-        Gives the sizes, the activations, the loss and the type; its weights are not used.
-    alpha : float
-        Strength of the L2 term.
+    network, alpha, unit
+        As for :class:`Criterion`.
     batch_size : int
         The largest batch that will be asked for.
     dropout : sequence of float
         The share dropped of every hidden layer, or ().
-    unit : float or ndarray of shape (m,)
-        What one unit of L is in that of y; for each output, if they differ.
     trains : bool, default=True
         Whether the gradient will be asked for.
     """
-
-    batches: Batches
-    batch_size: int
-    dropout: bool
-    keeps_outputs: bool
-    block: int
-    workspaces: list[Workspace]
 
     def __init__(
         self,
@@ -166,17 +155,18 @@ class Objective(Criterion):
         trains: bool = True,
     ) -> None:
         super().__init__(network, alpha, len(batches), batches.weight, batches.rows.w_unit, unit)
-        self.batches, self.batch_size = batches, batch_size
-        self.dropout = any(dropout)
+        self.batches: Batches = batches
+        self.batch_size: int = batch_size
+        self.dropout: bool = any(dropout)
         theta, sizes = network.parameters.theta, network.parameters.sizes
         N = min(max(batch_size, 1), CHUNK)
         parts = n_parts(sizes, N)
         N = -(-N // parts)
         row = (1 + sizes[0] + 6 * sizes[-1]) * theta.itemsize
         most = max(min(MOST_BATCHES, BLOCK // (row * N), -(-self.n // N)), 1)
-        self.keeps_outputs = batch_size <= CHUNK and parts == 1
-        self.block = batch_size * most if self.keeps_outputs else batch_size
-        self.workspaces = [
+        self.keeps_outputs: bool = batch_size <= CHUNK and parts == 1
+        self.block: int = batch_size * most if self.keeps_outputs else batch_size
+        self.workspaces: list[Workspace] = [
             Workspace(
                 sizes,
                 network.g,

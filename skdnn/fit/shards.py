@@ -62,17 +62,14 @@ class Here:
     """An engine whose handles are the values: the shards are in this process."""
 
     def share(self, value: Any) -> Any:
-        """Return the value."""
         return value
 
     def map(
         self, function: Callable[..., Any], *lists: Sequence[Any], same: Sequence[Any] = ()
     ) -> list[Any]:
-        """Call a function with the entries of lists, and what is the `same` for all of them."""
         return [function(*entries, *same) for entries in zip(*lists, strict=True)]
 
     def gather(self, handles: Sequence[Any]) -> list[Any]:
-        """Return the values."""
         return list(handles)
 
 
@@ -277,6 +274,7 @@ class Numbers:
     chosen: list[Any]  # for each shard a handle of their numbers, or None for all of its rows
     sizes: list[int]  # how many there are in each shard
     weight: float  # of all of them
+    n_counted: int  # how many have a weight > 0
 
 
 @dataclass(frozen=True)
@@ -298,7 +296,9 @@ class ProblemInShards(Problem):
 
     def _counted(self, chosen: list[Any]) -> Numbers:
         counts = self.engine.gather(self.engine.map(count, self.shards, chosen))
-        return Numbers(chosen, [n for n, *_ in counts], sum(weight for *_, weight in counts))
+        sizes, weight = [n for n, *_ in counts], sum(weight for *_, weight in counts)
+        # Of the rows of a shard those of weight 0 are none that are chosen, but some of all.
+        return Numbers(chosen, sizes, weight, sum(min(n, counted) for n, counted, *_ in counts))
 
     def hold_out(self, recipe: Recipe, seed: int) -> tuple[Numbers | None, Judge | None]:
         """Return which rows to train on, None for all, and who judges.
@@ -326,14 +326,12 @@ class ProblemInShards(Problem):
         (loss,) = total(engine, engine.map(loss_seen, seen))
         if not np.isfinite(loss):
             return np.zeros(self.net.sizes[-1])
-        counts = engine.gather(engine.map(count, shards))
-        n_counted = sum(numbers.sizes) if found.numbers else sum(of for _, of, *_ in counts)
 
         def value_and_slope(c: Array) -> tuple[float, Array]:
             same = found.factor, c, numbers.weight
             return total(engine, engine.map(moved_by, shards, seen, numbers.chosen, same=same))
 
-        return balanced(self.net.sizes[-1], n_counted, value_and_slope)
+        return balanced(self.net.sizes[-1], numbers.n_counted, value_and_slope)
 
     def objective(self, numbers: Any, settings: Any, plan: Plan) -> ObjectiveInShards:
         return ObjectiveInShards(self, numbers or self.whole, settings, plan.batch_size)
@@ -352,25 +350,16 @@ def _parts(n: int, counts: list[tuple[int, int, int, float]]) -> list[int]:
 class ObjectiveInShards(Criterion):
     """J on some of the rows in shards. A batch has rows of all of them, in proportion."""
 
-    engine: Engine
-    shards: list[Any]
-    numbers: Numbers
-    batch_size: int
-    drops: bool
-
     def __init__(
         self, problem: ProblemInShards, numbers: Numbers, settings: Any, batch_size: int
     ) -> None:
-        super().__init__(
-            problem.network,
-            settings.alpha,
-            sum(numbers.sizes),
-            numbers.weight,
-            problem.w_unit,
-            problem.net.unit,
-        )
-        self.engine, self.shards, self.numbers = problem.engine, problem.shards, numbers
-        self.batch_size, self.drops = batch_size, any(problem.net.dropout)
+        n, units = sum(numbers.sizes), (problem.w_unit, problem.net.unit)
+        super().__init__(problem.network, settings.alpha, n, numbers.weight, *units)
+        self.engine: Engine = problem.engine
+        self.shards: list[Any] = problem.shards
+        self.numbers: Numbers = numbers
+        self.batch_size: int = batch_size
+        self.drops: bool = any(problem.net.dropout)
 
     def value(self, parameters: Parameters) -> Cost:
         theta = self.engine.share(parameters.theta)
@@ -418,21 +407,19 @@ class ObjectiveInShards(Criterion):
         return loss
 
 
+@dataclass(eq=False, repr=False)
 class JudgeOfShards(Judge):
     """The loss of held-out rows in shards, and their factor."""
 
     engine: Engine
     shards: list[Any]
     net: Net
+    calibrates: bool
+    most: float
 
-    def __init__(
-        self, engine: Engine, shards: list[Any], net: Net, calibrates: bool, most: float
-    ) -> None:
-        self.engine, self.shards, self.net = engine, shards, net
+    def __post_init__(self) -> None:
         self.score: None = None
-        self.calibrates: bool = calibrates
-        self.most: float = most
-        counts = engine.gather(engine.map(count, shards))
+        counts = self.engine.gather(self.engine.map(count, self.shards))
         self.weight: float = sum(weight for *_, weight in counts)
         self.seen: list[Any] = []
 
