@@ -407,19 +407,19 @@ class ObjectiveInShards(Criterion):
         return loss
 
 
-@dataclass(eq=False, repr=False)
 class JudgeOfShards(Judge):
     """The loss of held-out rows in shards, and their factor."""
 
-    engine: Engine
-    shards: list[Any]
-    net: Net
-    calibrates: bool
-    most: float
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self, engine: Engine, shards: list[Any], net: Net, calibrates: bool, most: float
+    ) -> None:
+        self.engine: Engine = engine
+        self.shards: list[Any] = shards
+        self.net: Net = net
         self.score: None = None
-        counts = self.engine.gather(self.engine.map(count, self.shards))
+        self.calibrates: bool = calibrates
+        self.most: float = most
+        counts = engine.gather(engine.map(count, shards))
         self.weight: float = sum(weight for *_, weight in counts)
         self.seen: list[Any] = []
 
