@@ -15,7 +15,7 @@ from skdnn.core import activations
 from skdnn.core.network import Network
 from skdnn.encodings import HEIGHT, Ramps
 from skdnn.inputs import FAR, FARTHEST, Inputs
-from skdnn.targets import Classes, Numbers, Targets
+from skdnn.targets import Classes, Targets
 
 
 class Model(nn.Module):
@@ -116,10 +116,7 @@ class Decoding(nn.Module):
         self.is_exp: bool = targets.loss.out_activation == "exp"
         self.decides: bool = isinstance(targets, Classes) and targets.n_outputs == 2
         self.sorts: bool = bool(targets.loss.levels)
-        center, scale = None, None
-        if isinstance(targets, Numbers):
-            center, scale = targets.center, targets.scale
-        keep(self, center=center, scale=scale)
+        keep(self, **{name: getattr(targets, name, None) for name in ("center", "scale")})
 
     def forward(self, Z: Any) -> Any:
         """Return what `predict` gives of numbers, and `decision_function` of classes."""
