@@ -17,7 +17,7 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 
 from skdnn._sklearn import _safe_indexing
-from skdnn.columns import Columns, learn_columns
+from skdnn.columns import Columns, is_frame, learn_columns
 from skdnn.core.activations import Array
 from skdnn.core.network import Network
 from skdnn.door import FOREIGN, Data, located, power_of_two, read, read_again, read_weights
@@ -81,8 +81,9 @@ def loaded(given: Any) -> Any:
 
 
 def taken(X: Any, rows: slice) -> Any:
-    """Return rows that are stored: an array, or a frame if their columns have names."""
-    return X.frame(rows) if hasattr(X, "frame") else np.asarray(X[rows])
+    """Return rows that are stored: an array, or a frame if that is what X has."""
+    part = X[rows]
+    return part if is_frame(part) else np.asarray(part)
 
 
 def lots(X: Any) -> Iterator[slice]:
@@ -146,7 +147,7 @@ class Source:
         of, n = self.estimator.categorical_features, self.X.shape[1]
         if model is not None:
             return replace(self, columns=model.inputs.columns)
-        if (of is None or isinstance(of, str)) and not hasattr(self.X, "frame"):
+        if (of is None or isinstance(of, str)) and not is_frame(taken(self.X, slice(0, 1))):
             return replace(self, columns=Columns([None] * n))
         known: list[set[Any] | None] = []
         for rows in self.lots():
@@ -165,8 +166,12 @@ class Source:
         if not is_stored(self.X):
             numbers = np.concatenate([rows.start + inside for rows, inside in pieces])
             return _safe_indexing(self.given, numbers)
-        values = np.concatenate([np.asarray(self.X[rows])[inside] for rows, inside in pieces])
-        return self.X.framed(values) if hasattr(self.X, "framed") else values
+        parts = [_safe_indexing(taken(self.X, rows), inside) for rows, inside in pieces]
+        if not is_frame(parts[0]):
+            return np.concatenate(parts)
+        import pandas as pd  # type: ignore[import-untyped]
+
+        return pd.concat(parts, ignore_index=True)
 
     def checked(self, rows: slice) -> Data:
         """Return rows that are read for the first time."""

@@ -35,8 +35,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
-from skdnn.columns import Column
+from skdnn.columns import Column, is_frame
 from skdnn.core.activations import Array
 
 __all__ = ["Stored", "Table", "parquet", "store"]
@@ -54,7 +55,7 @@ class _Folder:
 
 
 class Table:
-    """Columns of numbers and categories in a file, read by slices of rows.
+    """Columns of numbers and categories in a file, read by their rows as frames of pandas.
 
     Parameters
     ----------
@@ -85,18 +86,16 @@ class Table:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        """Return rows, as an array in memory: for categories the numbers of their levels."""
-        return np.array(self.values[rows])
-
-    def frame(self, rows: slice) -> Any:
-        """Return rows, as a frame of pandas that has the columns' names."""
-        return self.framed(self[rows])
-
-    def framed(self, values: NDArray[Any]) -> Any:
-        """Return an array of rows as such a frame."""
+    def __getitem__(self, rows: Any) -> Any:
+        """Return rows in memory, by a slice, their numbers or a mask, as a frame."""
         import pandas as pd  # type: ignore[import-untyped]
 
+        rows, *others = rows if isinstance(rows, tuple) else (rows,)
+        if any(of is not ... for of in others):
+            raise IndexError(
+                "A table on a disk is indexed by its rows alone; take columns of them."
+            )
+        values = np.array(self.values[rows], ndmin=2)
         if not any(self._types):
             return pd.DataFrame(values, columns=self.names)
         columns = {}
@@ -106,6 +105,9 @@ class Table:
                 x = pd.Categorical.from_codes(x, dtype=of)
             columns[name] = x
         return pd.DataFrame(columns)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype)
 
     @cached_property
     def _types(self) -> list[Any]:
@@ -119,7 +121,7 @@ class Table:
 
 
 class Labels:
-    """Labels, as their numbers in a file, read by slices of rows."""
+    """Labels, as their numbers in a file, read by their rows."""
 
     def __init__(self, codes: NDArray[Any], labels: NDArray[Any], folder: Any) -> None:
         self.codes: Any = codes
@@ -131,9 +133,12 @@ class Labels:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
         """Return rows, as an array in memory."""
         return self.labels[self.codes[rows]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype)
 
 
 @dataclass(frozen=True)
@@ -168,85 +173,134 @@ def store(
     frames : iterable of DataFrame, or of tables or record batches of pyarrow
         Of pandas, polars or pyarrow, with the same columns. It is gone through once, and one
         frame is held at a time. Strings, truth values and what has a type of categories are
-        categories, as in `fit`; all else is numbers. Values may be missing.
+        categories, as in `fit`; all else is numbers. Values may be missing; the first frame
+        with a value in a column says what that holds.
     target : str
-        The column that is y: numbers, or labels of any kind.
+        The column that is y: numbers, or labels of any kind; none may be missing.
     sample_weight : str, optional
         The column of the weights.
     folder : path, optional
         Where the files are to stay; by default they go when nothing refers to them any more.
+        Files that an earlier call has left there are replaced once all is written.
 
     Returns
     -------
     Stored
-        ``X``, ``y`` and ``sample_weight``. X is float32 if all columns of numbers in the first
-        frame are, to which later frames are rounded, and float64 otherwise.
+        ``X``, ``y`` and ``sample_weight``, in the types that all frames put together have: X
+        is float32 if all its numbers are, and float64 otherwise; integers stay so in y.
 
     Raises
     ------
+    TypeError
+        If `frames` are no frames.
     ValueError
-        If there are no rows, if a frame has other columns than the first, or if a column of X
-        holds neither numbers nor categories of one type; it names the frame and the column.
+        If there are no rows, if a frame has other columns than the first, if a column of X
+        holds neither numbers nor categories of one type, or if a target is missing or of another
+        kind than those before it; it names the frame and the column.
     """
+    if is_frame(frames) or hasattr(frames, "column_names"):
+        raise TypeError(
+            f"frames must be an iterable of frames; of one {_kind(frames)} pass a list."
+        )
     holder = None
     if folder is None:
         holder = _Folder()
         folder = holder.path
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
+    asked = {"target": target} | ({} if sample_weight is None else {"sample_weight": sample_weight})
     names: list[str] = []
     writers: list[_Writer] = []
-    dtype: Any = None
-    codes: dict[Any, int] = {}
-    n, numeric = 0, True
-    paths = [path / f"{name}.dat" for name in ("X", "y", "sample_weight")]
-    with open(paths[0], "wb") as x, open(paths[1], "wb") as of_y, open(paths[2], "wb") as of_w:
+    of_target = _Writer()
+    files = [_Growing(path / f"{name}.dat") for name in ("X", "y", "sample_weight")]
+    try:
         for i, frame in enumerate(frames):
-            columns = _columns(frame)
-            others = [name for name in columns if name not in (target, sample_weight)]
+            columns = _columns(frame, i)
+            others = [name for name in columns if name not in asked.values()]
             names = names or others
-            _check(columns, i, others, names, target, sample_weight)
+            _check(columns, i, others, names, asked)
+            writers = writers or [_Writer() for _ in names]
             of_x = [Column(columns[name], f"column {name!r} of frame {i}") for name in names]
-            writers = writers or [_Writer(column.holds_categories()) for column in of_x]
             parts = [write(column) for write, column in zip(writers, of_x, strict=True)]
-            y = columns[target].to_numpy()
-            if dtype is None:
-                numbers = [p for p, of in zip(parts, writers, strict=True) if of.number is None]
-                single = bool(numbers) and all(part.dtype == np.float32 for part in numbers)
-                dtype = np.dtype(np.float32 if single else np.float64)
-                numeric = y.dtype.kind in "biuf"
-            np.column_stack(parts).astype(dtype, copy=False).tofile(x)
-            if not numeric:
-                y = np.array([codes.setdefault(label, len(codes)) for label in y], np.int32)
-            y.astype(np.float64 if numeric else np.int32, copy=False).tofile(of_y)
+            numbers = [p for p, of in zip(parts, writers, strict=True) if of.number is None]
+            single = numbers and all(part.dtype == np.float32 for part in numbers)
+            files[0].append(np.column_stack(parts).astype(np.float32 if single else np.float64))
+            files[1].append(
+                _targets(Column(columns[target], f"column {target!r} of frame {i}"), of_target)
+            )
             if sample_weight is not None:
-                columns[sample_weight].to_numpy().astype(np.float64).tofile(of_w)
-            n += len(y)
-    if not n:
-        raise ValueError("frames must have rows; there is none.")
-    values = np.memmap(paths[0], dtype, "r", shape=(n, len(names)))
-    X = Table(values, names, [writer.levels for writer in writers], holder)
-    y = np.memmap(paths[1], np.float64 if numeric else np.int32, "r", shape=(n,))
-    w = None
-    if sample_weight is not None:
-        w = np.memmap(paths[2], np.float64, "r", shape=(n,))
-    return Stored(X, y if numeric else Labels(y, np.array(list(codes)), holder), w)
+                w = Column(columns[sample_weight], f"column {sample_weight!r} of frame {i}")
+                files[2].append(w.numbers().astype(np.float64))
+        n = files[1].size
+        if not n:
+            raise ValueError("frames must have rows; there is none.")
+        x, y, w = [file.finished() for file in files]
+    finally:
+        for file in files:
+            file.part.unlink(missing_ok=True)
+    X = Table(x.reshape(n, len(names)), names, [writer.levels for writer in writers], holder)
+    labels = of_target.levels
+    return Stored(X, y if labels is None else Labels(y, np.array(labels), holder), w)
+
+
+class _Growing:
+    """An array in a file that more is appended to, in the widest type of all that was.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is to be once it is finished.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.part: Path = path.with_suffix(".part")
+        self.size = 0
+        self.dtype: Any = None
+        self.part.write_bytes(b"")
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Write values behind those that are there."""
+        if not values.size:
+            return
+        before, self.dtype = (
+            self.dtype,
+            np.result_type(values, *([self.dtype] if self.size else [])),
+        )
+        if before not in (None, self.dtype):
+            wide, narrow = self.part.with_suffix(".wide"), np.memmap(self.part, before, "r")
+            with open(wide, "wb") as file:
+                for part in gen_batches(len(narrow), BATCH):
+                    narrow[part].astype(self.dtype).tofile(file)
+            os.replace(wide, self.part)
+        with open(self.part, "ab") as file:
+            values.astype(self.dtype, copy=False).tofile(file)
+        self.size += values.size
+
+    def finished(self) -> Any:
+        """Return a map of the file, at its place; None of one that nothing was written to."""
+        if not self.size:
+            return None
+        os.replace(self.part, self.path)
+        return np.memmap(self.path, self.dtype, "r")
 
 
 class _Writer:
     """Makes numbers of a column of every frame, by numbers that it gives to levels as they come.
 
-    Parameters
-    ----------
-    categorical : bool
-        Whether the column holds categories.
+    What the column holds is open until a frame has a value there: of nothing but gaps pandas
+    makes floats or objects and polars text, whatever comes later.
     """
 
-    def __init__(self, categorical: bool) -> None:
-        self.number: dict[Any, float] | None = {} if categorical else None
+    def __init__(self) -> None:
+        self.number: dict[Any, float] | None = None
+        self.is_settled = False
 
     def __call__(self, column: Column) -> Array:
         """Return the values of a column as floats, NaN where there is none."""
+        if not self.is_settled:
+            self.number = {} if column.holds_categories() else None
+            self.is_settled = not column.missing().all()
         if self.number is None:
             return column.numbers()
         for level in column.levels(None, declared=False):
@@ -259,6 +313,18 @@ class _Writer:
     def levels(self) -> list[Any] | None:
         """The levels in the order of their numbers; None for a column of numbers."""
         return None if self.number is None else list(self.number)
+
+
+def _targets(column: Column, write: _Writer) -> NDArray[Any]:
+    """Return targets as integers, as floats, or as the numbers of their labels."""
+    values = column.given.to_numpy()
+    if values.dtype.kind in "iu" and write.number is None:
+        write.is_settled = True
+        return values
+    Y = write(column)
+    if np.isnan(Y).any():
+        raise ValueError(f"{column.label} must have no missing values, being the target.")
+    return Y.astype(np.float64) if write.number is None else Y.astype(np.int32)
 
 
 def parquet(path: str | os.PathLike[str], columns: list[str] | None = None) -> Iterator[Any]:
@@ -274,34 +340,54 @@ def parquet(path: str | os.PathLike[str], columns: list[str] | None = None) -> I
     Yields
     ------
     pyarrow.RecordBatch
-        At most 65,536 rows.
+        At most 65,536 rows, in the types of the file that they are in.
+
+    Raises
+    ------
+    ValueError
+        If a file has not all the columns asked for; it names the file.
     """
     import pyarrow.dataset  # type: ignore[import-untyped]
 
-    dataset = pyarrow.dataset.dataset(path, format="parquet")
-    yield from dataset.to_batches(
-        columns=columns, batch_size=BATCH, batch_readahead=1, fragment_readahead=1
-    )
+    for file in pyarrow.dataset.dataset(path, format="parquet").get_fragments():
+        schema = file.physical_schema  # its own: the first file's would be put on all
+        absent = set(columns or ()) - set(schema.names)
+        if absent:
+            raise ValueError(f"columns must be in every file; {file.path} has no {sorted(absent)}.")
+        yield from file.to_batches(
+            schema, columns=columns, batch_size=BATCH, batch_readahead=1, fragment_readahead=1
+        )
 
 
-def _columns(frame: Any) -> dict[str, Any]:
-    """Return the columns of a frame of any library, by name, as series of pandas or polars."""
-    if hasattr(frame, "column_names"):  # of pyarrow
-        return {name: frame.column(name).to_pandas() for name in frame.schema.names}
-    return {name: frame[name] for name in frame.columns}
+def _columns(frame: Any, i: int) -> dict[str, Any]:
+    """Return the columns of frame i, of any library, by name, as series of pandas or polars."""
+    is_arrow = hasattr(frame, "column_names")
+    if not is_arrow and not is_frame(frame):
+        raise TypeError(
+            f"frames must be of pandas, polars or pyarrow; what should be frame {i} is a"
+            f" {_kind(frame)}."
+        )
+    names = list(frame.schema.names if is_arrow else frame.columns)
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1}, key=str)
+        raise ValueError(f"frames must have columns of distinct names; frame {i} has two {twice}.")
+    if is_arrow:
+        return {name: frame.column(name).to_pandas() for name in names}
+    return {name: frame[name] for name in names}
 
 
 def _check(
-    columns: dict[str, Any],
-    i: int,
-    others: list[str],
-    names: list[str],
-    target: str,
-    sample_weight: str | None,
+    columns: dict[str, Any], i: int, others: list[str], names: list[str], asked: dict[str, str]
 ) -> None:
     """Refuse a frame without the columns that are asked for, or with others than the first."""
-    for parameter, name in (("target", target), ("sample_weight", sample_weight)):
-        if name is not None and name not in columns:
+    for parameter, name in asked.items():
+        if name not in columns:
             raise ValueError(f"{parameter} must be a column of frame {i}; it has no {name!r}.")
     if others != names:
         raise ValueError(f"frames must have the columns {names}; frame {i} has {others}.")
+    if not names:
+        raise ValueError(f"frames must have columns beside the target; frame {i} has none.")
+
+
+def _kind(given: Any) -> str:
+    return f"{type(given).__module__.partition('.')[0]}.{type(given).__name__}"

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.model_selection import cross_val_score
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
 from skdnn.files import parquet, store
@@ -117,10 +118,35 @@ def test_a_warm_start_goes_on_with_the_same_categories():
     assert halves[0] == halves[1]
 
 
-def test_the_numbers_of_levels_are_read_by_slices():
+INDICES = {
+    "a slice": slice(5, 8),
+    "numbers": np.array([6, 2, 400]),
+    "a mask": np.arange(N) % 9 == 0,
+}
+
+
+@pytest.mark.parametrize("kind", INDICES)
+def test_rows_that_are_taken_are_a_frame(kind):
     X = store(in_pandas(CATEGORIES[[*MIXED, "y"]], None), "y").X
-    assert X.levels[2][int(X[5:6][0, 2])] == CATEGORIES["city"][5]
-    assert X.frame(slice(5, 8))["film"].tolist() == CATEGORIES["film"][5:8].tolist()
+    numbers = np.arange(N)[INDICES[kind]]
+    ours, theirs = X[INDICES[kind]], CATEGORIES[MIXED].iloc[numbers].reset_index(drop=True)
+    assert ours["film"].tolist() == theirs["film"].tolist()
+    pd.testing.assert_frame_equal(ours[["a", "b"]], theirs[["a", "b"]])
+    assert np.asarray(X)[:, 3].tolist() == CATEGORIES["film"].tolist()
+
+
+def test_columns_are_not_taken_of_a_table_on_a_disk():
+    with pytest.raises(IndexError, match="by its rows alone"):
+        store(in_pandas(CATEGORIES[[*MIXED, "y"]], None), "y").X[:, 0]
+
+
+def test_splits_of_stored_rows_are_those_of_the_table():
+    rows = store(in_pandas(CATEGORIES[[*MIXED, "label"]], None), "label")
+    scores = [
+        cross_val_score(DNNClassifier(**SMALL), X, y, cv=3)
+        for X, y in ((rows.X, rows.y), (CATEGORIES[MIXED], CATEGORIES["label"]))
+    ]
+    assert scores[0].tolist() == scores[1].tolist()
 
 
 def test_partial_fit_knows_the_levels_of_all_frames():
@@ -152,6 +178,84 @@ def test_files_stay_where_they_are_asked_to(tmp_path):
     assert (tmp_path / "kept" / "X.dat").stat().st_size == 8 * N
 
 
+@pytest.mark.parametrize("other", [TABLE[["a", "y"]].head(9) + 1, TABLE[["label", "w"]]])
+def test_rows_stay_what_they_are_where_others_follow_in_their_folder(other, tmp_path):
+    rows = store([TABLE[["a", "y"]]], target="y", folder=tmp_path)
+    try:
+        store([other, other.assign(more=1.0)], target="y", folder=tmp_path)
+    except ValueError:
+        assert store([other.set_axis(["a", "y"], axis=1)], "y", folder=tmp_path).X.shape[0] < 2 * N
+    pd.testing.assert_frame_equal(rows.X[:], TABLE[["a"]])
+    assert np.array_equal(rows.y, TABLE["y"])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["X.dat", "y.dat"]
+
+
+# What a column has in frames that come one after the other.
+WORDS, NOTHING, HALVES = ["no", "yes", "no"], [None] * 3, [0.5, np.nan, 1.5]
+PARTS = {
+    "objects without a value, then numbers": (NOTHING, HALVES),
+    "NaN, then text": ([np.nan] * 3, WORDS),
+    "nothing, NaN and text": (NOTHING, [np.nan] * 3, NOTHING, WORDS, NOTHING),
+    "no row, then text": ([], WORDS),
+    "nothing at all": (NOTHING, NOTHING),
+    "only NaN": ([np.nan] * 3,) * 2,
+    "numbers, then nothing": (HALVES, NOTHING),
+    "text, then NaN": (WORDS, [np.nan] * 3),
+    "integers, then floats": ([1, 2, 3], HALVES),
+    "single precision, then double": (np.array([0.1, 1 / 3, 5], np.float32), [0.1, 1 / 3, 5]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PARTS)
+@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, "pyarrow"])
+def test_a_column_holds_what_all_its_frames_tell(kind, library):
+    parts = [pd.DataFrame({"a": part, "b": np.arange(len(part)) + 0.5}) for part in PARTS[kind]]
+    expected = DNNRegressor(**SMALL).fit(pd.concat(parts), np.arange(sum(map(len, parts))))
+    if library == "pyarrow":
+        library = pytest.importorskip("pyarrow").Table.from_pandas
+    frames = [library(part.assign(y=0)) for part in parts]
+    rows = store(frames, target="y")
+    ours = DNNRegressor(**SMALL).fit(rows.X, np.arange(len(rows.X)))
+    assert ours.categories_ == expected.categories_
+    if rows.X.levels[0] is None:
+        expected = pd.concat(parts)["a"].to_numpy(float)
+        assert np.array_equal(rows.X[:]["a"], expected, equal_nan=True)
+
+
+TARGETS = {
+    "text": [["b", "a"], ["c", "b"]],
+    "truth values": [[True, False], [True, True]],
+    "integers": [[1, 2], [3, 1]],
+    "integers beyond what floats tell apart": [[2**60 + 1, 2**60 + 2], [2**60 + 3, 5]],
+    "unsigned ones": [np.array([2**64 - 1, 2**64 - 2], np.uint64), np.array([0, 1], np.uint64)],
+    "integers, then floats": [[1, 2], [0.5, 1.0]],
+    "floats, then integers": [[0.5, 1.0], [1, 2]],
+    "small integers, then large ones": [np.array([1, 2], np.int8), [1000, 2]],
+}
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, "pyarrow"])
+def test_targets_are_those_of_the_frames_together(kind, library):
+    parts = [pd.DataFrame({"a": [0.5, 1.5], "y": part}) for part in TARGETS[kind]]
+    if library == "pyarrow":
+        library = pytest.importorskip("pyarrow").Table.from_pandas
+    y, expected = store(map(library, parts), "y").y, pd.concat(parts)["y"].to_numpy()
+    assert np.asarray(y).tolist() == expected.tolist()
+    assert np.asarray(y).dtype.kind in (expected.dtype.kind, "U")
+
+
+def test_files_of_other_columns_are_not_made_those_of_the_first(tmp_path):
+    pytest.importorskip("pyarrow")
+    TABLE[["a", "y"]].to_parquet(tmp_path / "0.parquet")
+    TABLE[["a", "b", "y"]].to_parquet(tmp_path / "1.parquet")
+    with pytest.raises(ValueError, match=r"frame 1 has \['a', 'b'\]"):
+        store(parquet(tmp_path), "y")
+    with pytest.raises(ValueError, match=r"columns must be in every file; .*0.parquet has no"):
+        store(parquet(tmp_path, columns=["a", "b", "y"]), "y")
+    assert store(parquet(tmp_path, columns=["a", "y"]), "y").X.shape == (2 * N, 1)
+
+
 def test_float32_stays():
     assert store([TABLE[["a", "y"]].astype(np.float32)], target="y").X.dtype == np.float32
 
@@ -169,6 +273,22 @@ REFUSED = {
     "other columns": (
         lambda: [TABLE[["a", "y"]], TABLE[["b", "y"]]], "y", r"frame 1 has \['b'\]",
     ),
+    "text after numbers in the target": (
+        lambda: [TABLE[["a", "y"]], TABLE[["a"]].assign(y="1")], "y", "column 'y' of frame 1 must",
+    ),
+    "numbers after text in the target": (
+        lambda: [TABLE[["a"]].assign(y="1"), TABLE[["a"]].assign(y=1)],
+        "y", "column 'y' of frame 1 must",
+    ),
+    "a label that is missing": (
+        lambda: [TABLE[["a", "label"]], TABLE[["a"]].assign(label=["no", None] * (N // 2))],
+        "label", "column 'label' of frame 1 must have no missing",
+    ),
+    "a number that is missing": (lambda: [TABLE[["a", "b"]]], "b", "'b' of frame 0 must have no m"),
+    "two columns of one name": (
+        lambda: [TABLE[["a", "a", "y"]]], "y", r"frame 0 has two \['a'\]",
+    ),
+    "nothing beside the target": (lambda: [TABLE[["y"]]], "y", "columns beside the target"),
     "no target": (lambda: [TABLE[["a"]]], "y", "target must be a column of frame 0"),
     "no rows": (lambda: [], "y", "frames must have rows"),
 }  # fmt: skip
@@ -179,3 +299,9 @@ def test_what_is_unfit_is_refused_by_name(kind):
     frames, target, message = REFUSED[kind]
     with pytest.raises(ValueError, match=message):
         store(frames(), target)
+
+
+@pytest.mark.parametrize("frames", [TABLE, pl.from_pandas(TABLE), ["a", "b"], [TABLE.to_numpy()]])
+def test_what_is_no_frame_is_refused(frames):
+    with pytest.raises(TypeError, match="frames must be"):
+        store(frames, "y")
