@@ -160,7 +160,8 @@ class BaseDNN(CallbackSupportMixin, Fitted):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets, or class labels of any type.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights >= 0, not all 0; a weight of k counts as k rows.
+            Weights >= 0, not all 0; a weight of k counts as k rows in the loss and in what scales
+            columns. How many steps, held-out rows and ramps there are goes by the rows.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), optional
             Rows to validate on: their loss is recorded at every epoch, and unless
             ``early_stopping=False`` they take the place of `validation_fraction`, however few

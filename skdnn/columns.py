@@ -162,6 +162,11 @@ def is_frame(X: Any) -> bool:
     return hasattr(of, "columns") and hasattr(of, "dtypes") and not hasattr(of, "collect")
 
 
+def is_arrow(X: Any) -> bool:
+    """Whether X is a table of pyarrow, or a batch of its rows."""
+    return type(X).__module__.partition(".")[0] == "pyarrow" and hasattr(X, "schema")
+
+
 def _has_objects(X: Any) -> bool:
     """Whether some column of a frame is not of NumPy's numbers, nor sparse."""
     return not all(

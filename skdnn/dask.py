@@ -285,7 +285,8 @@ class _DaskDNN(BaseDNN, OnCluster):
         y : dask array, series or dataframe of shape (n_samples,) or (n_samples, n_outputs)
             Targets, or class labels of any type, in the partitions of X.
         sample_weight : dask array or series of shape (n_samples,), optional
-            Weights >= 0, not all 0; a weight of k counts as k rows.
+            Weights >= 0, not all 0; a weight of k counts as k rows in the loss and in what scales
+            columns. How many steps, held-out rows and ramps there are goes by the rows.
         X_val, y_val, sample_weight_val : collections of dask, optional
             Rows to validate on, in the place of `validation_fraction` of those of every shard.
 

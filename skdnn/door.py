@@ -24,6 +24,7 @@ from skdnn.columns import (
     ENCODE_DATES,
     Columns,
     check_same_columns,
+    is_arrow,
     is_frame,
     is_missing,
     learn_columns,
@@ -209,9 +210,10 @@ def read_at_a_glance(X: Any, columns: Columns, names: NDArray[Any] | None) -> Ar
     elif type(X).__module__.partition(".")[0] in ("pandas", "polars") and is_frame(X):
         labels = X.columns if isinstance(X.columns, list) else X.columns.tolist()
         named = labels if any(isinstance(label, str) for label in labels) else None
-        if named != (None if names is None else names.tolist()) or len(labels) != columns.n:
+        known = None if names is None else names.tolist()
+        if named != known or len(labels) != columns.n or not len(X):
             return None
-        if 0 < len(X) <= GLANCE:
+        if len(X) <= GLANCE:
             rows = columns.read_few(X)
         elif hasattr(X, "iloc") and columns.reads(X):
             rows = X.to_numpy()
@@ -236,6 +238,7 @@ def _opened(estimator: Any, X: Any, name: str, categorical: Any) -> Any:
     """Return a frame, a sparse matrix or an array of two dimensions of what the user gave."""
     _refuse_foreign(X, name)
     with about(name):
+        X = X.to_pandas() if is_arrow(X) else X
         if is_frame(X):
             X = _filled(X)
         elif not issparse(X) and not isinstance(X, np.ndarray):

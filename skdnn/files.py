@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
-from skdnn.columns import Column, is_frame
+from skdnn.columns import Column, is_arrow, is_frame
 from skdnn.core.activations import Array
 
 __all__ = ["Stored", "Table", "parquet", "store"]
@@ -198,7 +198,7 @@ def store(
         holds neither numbers nor categories of one type, or if a target is missing or of another
         kind than those before it; it names the frame and the column.
     """
-    if is_frame(frames) or hasattr(frames, "column_names"):
+    if is_frame(frames) or is_arrow(frames):
         raise TypeError(
             f"frames must be an iterable of frames; of one {_kind(frames)} pass a list."
         )
@@ -361,17 +361,16 @@ def parquet(path: str | os.PathLike[str], columns: list[str] | None = None) -> I
 
 def _columns(frame: Any, i: int) -> dict[str, Any]:
     """Return the columns of frame i, of any library, by name, as series of pandas or polars."""
-    is_arrow = hasattr(frame, "column_names")
-    if not is_arrow and not is_frame(frame):
+    if not is_arrow(frame) and not is_frame(frame):
         raise TypeError(
             f"frames must be of pandas, polars or pyarrow; what should be frame {i} is a"
             f" {_kind(frame)}."
         )
-    names = list(frame.schema.names if is_arrow else frame.columns)
+    names = list(frame.schema.names if is_arrow(frame) else frame.columns)
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1}, key=str)
         raise ValueError(f"frames must have columns of distinct names; frame {i} has two {twice}.")
-    if is_arrow:
+    if is_arrow(frame):
         return {name: frame.column(name).to_pandas() for name in names}
     return {name: frame[name] for name in names}
 

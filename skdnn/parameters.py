@@ -541,10 +541,10 @@ class OfClassifier(Layers, Common):
         default=None,
         rule=[None, Names({"balanced"}), dict],
         doc="""dict, 'balanced' or None
-        Multiplies the sample weights class by class; 'balanced' is n_samples / (n_classes *
-        weight of the class). Probabilities are then those of the weighted rows: the odds of a
-        class whose weight is k times that of another are k times too high for the rows as they
-        are.""",
+        Multiplies the sample weights in the loss class by class; columns are scaled by the
+        sample weights alone. 'balanced' is n_samples / (n_classes * weight of the class).
+        Probabilities are then those of the weighted rows: the odds of a class whose weight is k
+        times that of another are k times too high for the rows as they are.""",
     )
     label_smoothing: float | AutoName = param(
         default="auto",

@@ -86,6 +86,50 @@ def test_the_same_values_make_the_same_model_in_any_container(Estimator, contain
     assert_array_equal(answers(ours, CONTAINERS[container]), answers(theirs, FRAME))
 
 
+TABLES = {
+    "table": pa.Table.from_pandas(FRAME),
+    "batch": pa.RecordBatch.from_pandas(FRAME),
+    "table of dictionaries": pa.Table.from_pandas(FRAME.astype({"city": "category"})),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables_of_pyarrow_are_frames(kind):
+    ours, theirs = fitted(DNNRegressor, TABLES[kind]), fitted(DNNRegressor)
+    assert ours.categories_ == theirs.categories_
+    assert ours.feature_names_in_.tolist() == theirs.feature_names_in_.tolist()
+    assert_array_equal(ours.predict(TABLES[kind]), theirs.predict(FRAME))
+    assert_array_equal(theirs.predict(TABLES[kind]), theirs.predict(FRAME))
+    swapped = TABLES[kind].select(["city", "size", "visits", "open"])
+    for model in (ours, theirs):
+        with pytest.raises(ValueError, match="in the same order"):
+            model.predict(swapped)
+
+
+WITHOUT_ROWS = {
+    **{kind: frame.head(0) for kind, frame in CONTAINERS.items()},
+    **{kind: table.slice(0, 0) for kind, table in TABLES.items()},
+    "array of objects": as_array(FRAME)[:0],
+    "numbers alone": FRAME[["size", "visits"]].head(0),
+    "numbers alone, polars": pl.from_pandas(FRAME[["size", "visits"]]).head(0),
+    "array of numbers": np.empty((0, 2)),
+    "array of single precision": np.empty((0, 2), np.float32),
+    "sparse": csr_array((0, 2)),
+}
+
+
+@pytest.mark.parametrize("method", ["predict", "score", "fit", "partial_fit"])
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("kind", WITHOUT_ROWS)
+def test_no_rows_are_refused_in_any_container(kind, named, method):
+    X = WITHOUT_ROWS[kind]
+    which, of_fit = ([1, 3], FRAME) if X.shape[1] == 4 else (None, FRAME[["size", "visits"]])
+    params = {"categorical_features": which, "max_iter": 1}
+    ours = fitted(DNNRegressor, of_fit if named else of_fit.to_numpy(), **params)
+    with pytest.raises(ValueError, match=r"minimum of 1 is required|feature names"):
+        getattr(ours, method)(X, *([] if method == "predict" else [np.empty(0)]))
+
+
 @EACH
 @pytest.mark.parametrize("which", [[1, 3], [False, True, False, True], np.array([3, 1]), [-3, -1]])
 def test_an_array_has_the_categories_that_it_is_told_to_have(Estimator, which):
