@@ -234,22 +234,20 @@ class Activation:
 
     def __call__(self, Z: ArrayLike) -> Array:
         """Return g(Z) as a new array."""
-        Z = self._copy(Z)
-        self.forward(Z, A := self._output(Z), np.zeros_like(Z))
-        return A
+        return self._applied(Z)[1]
 
     def d(self, Z: ArrayLike) -> Array:
         """Return g'(Z) as a new array."""
-        Z = self._copy(Z)
-        self.forward(Z, A := self._output(Z), scratch := np.zeros_like(Z))
+        Z, A, scratch = self._applied(Z)
         self.derivative(Z, A, scratch)
         return A
 
-    def _copy(self, Z: ArrayLike) -> Array:
-        return np.array(Z, dtype=np.result_type(_floating(Z), np.float32))
-
-    def _output(self, Z: Array) -> Array:
-        return Z if self.in_place else np.empty_like(Z)
+    def _applied(self, Z: ArrayLike) -> tuple[Array, Array, Array]:
+        """Return new arrays as `forward` leaves them: Z, A and scratch."""
+        Z = np.array(Z, dtype=np.result_type(_floating(Z), np.float32))
+        A, scratch = Z if self.in_place else np.empty_like(Z), np.zeros_like(Z)
+        self.forward(Z, A, scratch)
+        return Z, A, scratch
 
 
 class Identity(Activation):

@@ -1,10 +1,12 @@
 """What the search has found, each fault once, in a line or some."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from skdnn import DNNRegressor
+from skdnn import Checkpoint, DNNRegressor
 from skdnn.checkpoint import _File
 from skdnn.verify import gradients
 from tests.cases import UNCONVERGED
@@ -144,3 +146,14 @@ def test_a_checkpoint_of_another_format_is_refused_by_name(tmp_path, value):
     file.write({**file.read(), "format": value})
     with pytest.raises(ValueError, match=f"{files.path} has the format"):
         _File(str(files.path)).read()
+
+
+def test_a_checkpoint_with_a_curve_that_no_fit_has_is_refused(tmp_path):
+    files = Files(tmp_path)
+    files.path.write_bytes(files.checkpoint)
+    file = _File(str(files.path))
+    kept = file.read()
+    kept["runs"][0][0]["curves"]["warmth"] = [0.0]
+    file.write(kept)
+    with pytest.raises(ValueError, match="does not hold what a fit is made of"):
+        copy.deepcopy(files.start).set_callbacks(Checkpoint(files.path)).fit(files.X, files.y)
