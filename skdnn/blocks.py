@@ -175,8 +175,7 @@ class Source:
 
     def checked(self, rows: slice) -> Data:
         """Return rows that are read for the first time."""
-        X, y, w = (self._of(name, rows) for name in ("X", "y", "sample_weight"))
-        X = taken(self.X, rows) if is_stored(self.X) else X
+        X, y, w = taken(self.X, rows), self._of(self.y, rows), self._of(self.sample_weight, rows)
         if not is_stored(self.X) and not is_stored(self.y) and not is_stored(self.sample_weight):
             return Data(X, y, w, None, X, columns=self.columns)
         columns = self.columns if self.fresh else None
@@ -186,14 +185,14 @@ class Source:
     def inputs(self, rows: slice) -> Any:
         """Return rows of X."""
         if not is_stored(self.X):
-            return self._of("X", rows)
-        X = taken(self.X, rows) if self.columns.categorical else self._of("X", rows)
+            return self.X[rows]
+        X = taken(self.X, rows) if self.columns.categorical else self._of(self.X, rows)
         with in_rows(rows):
             return read_again(self.estimator, X, self.columns)
 
     def targets(self, rows: slice) -> NDArray[Any]:
         """Return rows of y."""
-        y = self._of("y", rows)
+        y = self._of(self.y, rows)
         if is_stored(self.y):
             y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
             y = y.astype(np.float64, copy=False) if self.numeric else y
@@ -201,14 +200,12 @@ class Source:
 
     def weights(self, rows: slice) -> Array | None:
         """Return rows of the weights, in double precision."""
-        w = self._of("sample_weight", rows)
+        w = self._of(self.sample_weight, rows)
         return None if w is None else w.astype(np.float64, copy=False)
 
-    def _of(self, name: str, rows: slice) -> Any:
-        given = getattr(self, name)
-        if given is None:
-            return None
-        return np.asarray(given[rows]) if is_stored(given) else given[rows]
+    @staticmethod
+    def _of(given: Any, rows: slice) -> Any:
+        return None if given is None else np.asarray(given[rows])
 
 
 def in_rows(rows: slice) -> AbstractContextManager[None]:

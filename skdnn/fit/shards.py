@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from skdnn.core.activations import Array
 from skdnn.core.losses import Loss
@@ -118,8 +119,8 @@ class Shard:
 
     def __sizeof__(self) -> int:
         rows = self.rows
-        parts = (rows.X if rows.X1 is None else rows.X1, rows.Y, rows.w, self.counted, self.spare)
-        return 1024 + sum(size_of(part) for part in parts)
+        X = rows.X if rows.X1 is None else rows.X1
+        return size_of(X, rows.Y, rows.w, self.counted, self.spare)
 
     def only(self, numbers: NDArray[np.intp]) -> Self:
         """Return the rows of given numbers, as a shard."""
@@ -144,11 +145,10 @@ class Batch:
     key: int | None = None
 
 
-def size_of(array: Any) -> int:
-    """Return the bytes of an array, a sparse matrix or None."""
-    if array is None:
-        return 0
-    return int(array.nbytes if hasattr(array, "nbytes") else array.data.nbytes)
+def size_of(*arrays: Any) -> int:
+    """Return about how many bytes an object takes that has arrays, sparse matrices or None."""
+    held = (array.data if issparse(array) else array for array in arrays)
+    return 1024 + sum(int(array.nbytes) for array in held if array is not None)
 
 
 def count(shard: Shard, numbers: Training = None) -> tuple[int, int, int, float]:
@@ -238,7 +238,7 @@ class Seen:
     loss: Any
 
     def __sizeof__(self) -> int:
-        return 1024 + self.Z.nbytes
+        return size_of(self.Z)
 
 
 def look(shard: Shard, numbers: Training, theta: Array) -> Seen:
