@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -140,9 +140,7 @@ class Rows:
 
     def smoothed(self, smoothing: Smoothing | None) -> Rows:
         """Return the same rows, to be trained on with smoothed targets."""
-        if smoothing is None:
-            return self
-        return self._like(self.X, self.Y, self.w, self.X1, smoothing)
+        return self if smoothing is None else replace(self, smoothing=smoothing)
 
     def _mixed(self, Y: Array) -> Array:
         """Return smoothed targets, (1 - s) Y + s times the classes' shares, samples in columns."""
@@ -162,23 +160,17 @@ class Rows:
         w = None if self.w is None else self.w[numbers]
         X1 = None if self.X1 is None else self.X1[numbers]
         X = self.X[numbers] if X1 is None else None
-        return self._like(X, self.Y[numbers], w, X1)
+        return replace(self, X=X, Y=self.Y[numbers], w=w, X1=X1)
 
     def beside(self, other: Rows) -> Rows:
         """Return a copy of these rows and others of the same kind, in these rows' weights."""
-        w, w_unit = None, self.w_unit
+        w = None
         if self.w is not None or other.w is not None:
-            w = np.concatenate([_in_units(of, w_unit) for of in (self, other)])
+            w = np.concatenate([_in_units(of, self.w_unit) for of in (self, other)])
         Y = np.concatenate([self.Y, other.Y])
         X1 = None if self.X1 is None or other.X1 is None else stacked([self.X1, other.X1])
         X = stacked([self.X, other.X]) if X1 is None else None
-        return Rows(X, Y, w, self.table, X1, self.origin, w_unit, self.prepare, self.expansion)
-
-    def _like(
-        self, X: Any, Y: Any, w: Array | None, X1: Array | None, smoothing: Smoothing | None = None
-    ) -> Rows:
-        kept = self.origin, self.w_unit, self.prepare, self.expansion, smoothing or self.smoothing
-        return Rows(X, Y, w, self.table, X1, *kept)
+        return replace(self, X=X, Y=Y, w=w, X1=X1)
 
     def gather(self, numbers: Any, room: Any) -> Rows:
         """Return the rows of the given numbers, in memory made by `room`."""
@@ -308,8 +300,7 @@ def pooled(n: int, parts: Iterable[Rows]) -> Rows:
             arrays[name][start:stop] = of
     assert first is not None
     X, X1, Y, w = (arrays.get(name) for name in ("X", "X1", "Y", "w"))
-    kept = first.w_unit, first.prepare, first.expansion
-    return Rows(X, Y, w, first.table, X1, None, *kept)
+    return replace(first, X=X, Y=Y, w=w, X1=X1)
 
 
 def add_up(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
