@@ -220,17 +220,13 @@ def store(
             names = names or others
             _check(columns, i, others, names, asked)
             writers = writers or [_Writer() for _ in names]
-            of_x = [Column(columns[name], f"column {name!r} of frame {i}") for name in names]
-            parts = [write(column) for write, column in zip(writers, of_x, strict=True)]
+            parts = [write(columns[name]) for write, name in zip(writers, names, strict=True)]
             numbers = [p for p, of in zip(parts, writers, strict=True) if of.number is None]
             single = numbers and all(part.dtype == np.float32 for part in numbers)
             files[0].append(np.column_stack(parts).astype(np.float32 if single else np.float64))
-            files[1].append(
-                _targets(Column(columns[target], f"column {target!r} of frame {i}"), of_target)
-            )
+            files[1].append(_targets(columns[target], of_target))
             if sample_weight is not None:
-                w = Column(columns[sample_weight], f"column {sample_weight!r} of frame {i}")
-                files[2].append(w.numbers().astype(np.float64))
+                files[2].append(columns[sample_weight].numbers().astype(np.float64))
         n = files[1].size
         if not n:
             raise ValueError("frames must have rows; there is none.")
@@ -359,8 +355,8 @@ def parquet(path: str | os.PathLike[str], columns: list[str] | None = None) -> I
         )
 
 
-def _columns(frame: Any, i: int) -> dict[str, Any]:
-    """Return the columns of frame i, of any library, by name, as series of pandas or polars."""
+def _columns(frame: Any, i: int) -> dict[str, Column]:
+    """Return the columns of frame i, of any library, by name."""
     if not is_arrow(frame) and not is_frame(frame):
         raise TypeError(
             f"frames must be of pandas, polars or pyarrow; what should be frame {i} is a"
@@ -371,8 +367,10 @@ def _columns(frame: Any, i: int) -> dict[str, Any]:
         twice = sorted({name for name in names if names.count(name) > 1}, key=str)
         raise ValueError(f"frames must have columns of distinct names; frame {i} has two {twice}.")
     if is_arrow(frame):
-        return {name: frame.column(name).to_pandas() for name in names}
-    return {name: frame[name] for name in names}
+        series = {name: frame.column(name).to_pandas() for name in names}
+    else:
+        series = {name: frame[name] for name in names}
+    return {name: Column(of, f"frames[{i}][{name!r}]") for name, of in series.items()}
 
 
 def _check(
