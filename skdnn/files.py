@@ -24,6 +24,7 @@ True
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 import weakref
@@ -91,9 +92,10 @@ class Table:
         import pandas as pd  # type: ignore[import-untyped]
 
         rows, *others = rows if isinstance(rows, tuple) else (rows,)
-        if any(of is not ... for of in others):
+        if any(of is not ... for of in others) or np.asarray(rows).dtype.kind in "US":
             raise IndexError(
-                "A table on a disk is indexed by its rows alone; take columns of them."
+                "A table on a disk is indexed by its rows alone; [:] makes a frame of all, which"
+                " has columns."
             )
         values = np.array(self.values[rows], ndmin=2)
         if not any(self._types):
@@ -233,7 +235,7 @@ def store(
         x, y, w = [file.finished() for file in files]
     finally:
         for file in files:
-            file.part.unlink(missing_ok=True)
+            file.clear_up()
     X = Table(x.reshape(n, len(names)), names, [writer.levels for writer in writers], holder)
     labels = of_target.levels
     return Stored(X, y if labels is None else Labels(y, np.array(labels), holder), w)
@@ -250,35 +252,55 @@ class _Growing:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.part: Path = path.with_suffix(".part")
         self.size = 0
         self.dtype: Any = None
-        self.part.write_bytes(b"")
+        self.parts: list[Path] = [self._beside()]
+
+    def _beside(self) -> Path:
+        """Make an empty file that is to be this one, and nobody else's."""
+        part = self.path.with_suffix(f".{secrets.token_hex(8)}.part")
+        part.touch(exist_ok=False)
+        return part
 
     def append(self, values: NDArray[Any]) -> None:
         """Write values behind those that are there."""
         if not values.size:
             return
-        before, self.dtype = (
-            self.dtype,
-            np.result_type(values, *([self.dtype] if self.size else [])),
-        )
+        before = self.dtype
+        self.dtype = np.result_type(values, *([before] if self.size else []))
         if before not in (None, self.dtype):
-            wide, narrow = self.part.with_suffix(".wide"), np.memmap(self.part, before, "r")
-            with open(wide, "wb") as file:
-                for part in gen_batches(len(narrow), BATCH):
-                    narrow[part].astype(self.dtype).tofile(file)
-            os.replace(wide, self.part)
-        with open(self.part, "ab") as file:
-            values.astype(self.dtype, copy=False).tofile(file)
+            narrow = np.memmap(self.parts[-1], before, "r")
+            self.parts.append(self._beside())
+            for part in gen_batches(len(narrow), BATCH):
+                self._write(narrow[part])
+        self._write(values)
         self.size += values.size
+
+    def _write(self, values: NDArray[Any]) -> None:
+        written = values.astype(self.dtype, copy=False)
+        if values.dtype.kind in "iu" and not np.array_equal(written.astype(values.dtype), values):
+            raise ValueError(
+                f"{self.path.stem} must be integers throughout, or text, where they are beyond what"
+                f" floats tell apart; one is {values.flat[np.argmax(np.abs(values))]}."
+            )
+        try:
+            with open(self.parts[-1], "ab") as file:
+                written.tofile(file)
+        except OSError as error:  # in which NumPy says how much was written, and not where
+            raise OSError(error.errno, str(error), str(self.path)) from error
 
     def finished(self) -> Any:
         """Return a map of the file, at its place; None of one that nothing was written to."""
         if not self.size:
             return None
-        os.replace(self.part, self.path)
-        return np.memmap(self.path, self.dtype, "r")
+        values = np.memmap(self.parts[-1], self.dtype, "r")
+        os.replace(self.parts[-1], self.path)
+        return values
+
+    def clear_up(self) -> None:
+        """Delete what has not become the file."""
+        for part in self.parts:
+            part.unlink(missing_ok=True)
 
 
 class _Writer:
@@ -314,8 +336,10 @@ class _Writer:
 def _targets(column: Column, write: _Writer) -> NDArray[Any]:
     """Return targets as integers, as floats, or as the numbers of their labels."""
     values = column.given.to_numpy()
+    if values.dtype == object and all(type(value) is int for value in values):
+        values = np.array(values.tolist())
     if values.dtype.kind in "iu" and write.number is None:
-        write.is_settled = True
+        write.is_settled = write.is_settled or len(values) > 0
         return values
     Y = write(column)
     if np.isnan(Y).any():
@@ -325,6 +349,8 @@ def _targets(column: Column, write: _Writer) -> NDArray[Any]:
 
 def parquet(path: str | os.PathLike[str], columns: list[str] | None = None) -> Iterator[Any]:
     """Yield what is in a Parquet file, or in a folder of them, some rows at a time.
+
+    Folders named as Hive does, such as ``year=2020``, make a column of these values.
 
     Parameters
     ----------
@@ -345,8 +371,12 @@ def parquet(path: str | os.PathLike[str], columns: list[str] | None = None) -> I
     """
     import pyarrow.dataset  # type: ignore[import-untyped]
 
-    for file in pyarrow.dataset.dataset(path, format="parquet").get_fragments():
+    dataset = pyarrow.dataset.dataset(path, format="parquet", partitioning="hive")
+    for file in dataset.get_fragments():
         schema = file.physical_schema  # its own: the first file's would be put on all
+        for name in pyarrow.dataset.get_partition_keys(file.partition_expression):
+            if name not in schema.names:
+                schema = schema.append(dataset.schema.field(name))
         absent = set(columns or ()) - set(schema.names)
         if absent:
             raise ValueError(f"columns must be in every file; {file.path} has no {sorted(absent)}.")
@@ -362,15 +392,12 @@ def _columns(frame: Any, i: int) -> dict[str, Column]:
             f"frames must be of pandas, polars or pyarrow; what should be frame {i} is a"
             f" {_kind(frame)}."
         )
-    names = list(frame.schema.names if is_arrow(frame) else frame.columns)
+    frame = frame.to_pandas() if is_arrow(frame) else frame  # whose index is no column
+    names = list(frame.columns)
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1}, key=str)
         raise ValueError(f"frames must have columns of distinct names; frame {i} has two {twice}.")
-    if is_arrow(frame):
-        series = {name: frame.column(name).to_pandas() for name in names}
-    else:
-        series = {name: frame[name] for name in names}
-    return {name: Column(of, f"frames[{i}][{name!r}]") for name, of in series.items()}
+    return {name: Column(frame[name], f"frames[{i}][{name!r}]") for name in names}
 
 
 def _check(

@@ -1,5 +1,8 @@
 """Frames that come one after the other, and Parquet files, fit as the same table in memory."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -7,7 +10,7 @@ import pytest
 from sklearn.model_selection import cross_val_score
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
-from skdnn.files import parquet, store
+from skdnn.files import _Growing, parquet, store
 from skdnn.fit import blocks
 from tests.cases import UNCONVERGED, contents_of, outputs_of
 
@@ -135,9 +138,10 @@ def test_rows_that_are_taken_are_a_frame(kind):
     assert np.asarray(X)[:, 3].tolist() == CATEGORIES["film"].tolist()
 
 
-def test_columns_are_not_taken_of_a_table_on_a_disk():
+@pytest.mark.parametrize("which", [(slice(None), 0), "a", ["a", "b"], (slice(3), "a")])
+def test_columns_are_not_taken_of_a_table_on_a_disk(which):
     with pytest.raises(IndexError, match="by its rows alone"):
-        store(in_pandas(CATEGORIES[[*MIXED, "y"]], None), "y").X[:, 0]
+        store(in_pandas(CATEGORIES[[*MIXED, "y"]], None), "y").X[which]
 
 
 def test_splits_of_stored_rows_are_those_of_the_table():
@@ -207,6 +211,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize("kind", PARTS)
+@pytest.mark.filterwarnings("ignore:The behavior of .* concatenation:FutureWarning")  # pandas 2
 @pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, "pyarrow"])
 def test_a_column_holds_what_all_its_frames_tell(kind, library):
     parts = [pd.DataFrame({"a": part, "b": np.arange(len(part)) + 0.5}) for part in PARTS[kind]]
@@ -230,6 +235,8 @@ TARGETS = {
     "unsigned ones": [np.array([2**64 - 1, 2**64 - 2], np.uint64), np.array([0, 1], np.uint64)],
     "integers, then floats": [[1, 2], [0.5, 1.0]],
     "floats, then integers": [[0.5, 1.0], [1, 2]],
+    "objects that are integers": [np.array([2**60 + 1, 3], object), [2, 1]],
+    "no integer, then text": [np.array([], int), ["b", "a"]],
     "small integers, then large ones": [np.array([1, 2], np.int8), [1000, 2]],
 }
 
@@ -237,12 +244,85 @@ TARGETS = {
 @pytest.mark.parametrize("kind", TARGETS)
 @pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame, "pyarrow"])
 def test_targets_are_those_of_the_frames_together(kind, library):
-    parts = [pd.DataFrame({"a": [0.5, 1.5], "y": part}) for part in TARGETS[kind]]
+    parts = [pd.DataFrame({"a": [0.5, 1.5][: len(part)], "y": part}) for part in TARGETS[kind]]
     if library == "pyarrow":
         library = pytest.importorskip("pyarrow").Table.from_pandas
-    y, expected = store(map(library, parts), "y").y, pd.concat(parts)["y"].to_numpy()
+    expected = pd.concat([part for part in parts if len(part)])["y"].to_numpy()
+    y = store(map(library, parts), "y").y
     assert np.asarray(y).tolist() == expected.tolist()
-    assert np.asarray(y).dtype.kind in (expected.dtype.kind, "U")
+    assert np.asarray(y).dtype.kind in (expected.dtype.kind, "U", "i")
+
+
+FRAMES = {
+    "unsigned and signed": [np.array([2**63 + 1], np.uint64), np.array([-1])],
+    "integers, then floats": [[2**60 + 1], [0.5]],
+    "floats, then integers": [[0.5], [2**60 + 1]],
+}
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_integers_that_would_be_others_as_floats_are_refused(kind, tmp_path):
+    frames = [pd.DataFrame({"a": 1.0, "y": part}) for part in FRAMES[kind]]
+    with pytest.raises(ValueError, match="y must be integers throughout, or text"):
+        store(frames, "y", folder=tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_two_at_once_in_one_folder_are_each_their_own(tmp_path):
+    found = {}
+
+    def frames(value):
+        for i in range(4):
+            yield TABLE[["a", "y"]].assign(a=value)
+            if i == 2 and value:
+                found[0.0] = store(frames(0.0), "y", folder=tmp_path)
+
+    found[1.0] = store(frames(1.0), "y", folder=tmp_path)
+    for value, rows in found.items():
+        assert set(rows.X[:]["a"]) == {value} and len(rows.y) == 4 * N
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["X.dat", "y.dat"]
+
+
+@pytest.mark.parametrize("after", range(1, 5))
+def test_a_full_disk_leaves_nothing_and_is_named(after, tmp_path, monkeypatch):
+    frames = [TABLE[["a", "y"]].astype(np.float32), TABLE[["a", "y"]]]
+    written, tofile = [], _Growing._write
+
+    def full(self, values):
+        written.append(self.path)
+        if len(written) == after:
+            (tmp_path / "gone").mkdir()
+            self.parts.append(tmp_path / "gone")  # which cannot be written to
+        tofile(self, values)
+
+    monkeypatch.setattr(_Growing, "_write", full)
+    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok: [
+        os.rmdir, os.remove][self.is_file()](self) if self.exists() else None)  # fmt: skip
+    with pytest.raises(OSError, match=r"[Xy]\.dat"):
+        store(frames, "y", folder=tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_index_of_a_frame_is_no_column(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    some = TABLE[["a", "y"]][TABLE["a"] > 0]
+    some.to_parquet(tmp_path / "0.parquet")
+    TABLE[["a", "y"]].to_parquet(tmp_path / "1.parquet")
+    for frames in (parquet(tmp_path), [pa.Table.from_pandas(some), TABLE[["a", "y"]]]):
+        rows = store(frames, "y")
+        assert rows.X.names.tolist() == ["a"] and len(rows.y) == N + len(some)
+
+
+def test_the_names_of_folders_are_columns(tmp_path):
+    pytest.importorskip("pyarrow")
+    table = CATEGORIES[["a", "size", "y"]].assign(size=CATEGORIES["size"].astype(str), year=N * [2])
+    table.to_parquet(tmp_path, partition_cols=["size", "year"])
+    rows = store(parquet(tmp_path), "y")
+    ours = rows.X[:].assign(y=rows.y).sort_values("y", ignore_index=True)
+    theirs = table.sort_values("y", ignore_index=True)
+    assert ours["size"].tolist() == theirs["size"].tolist()
+    assert rows.X.names.tolist() == ["a", "year", "size"] or set(rows.X.names) == {*table} - {"y"}
+    assert store(parquet(tmp_path, columns=["a", "y"]), "y").X.names.tolist() == ["a"]
 
 
 def test_files_of_other_columns_are_not_made_those_of_the_first(tmp_path):
