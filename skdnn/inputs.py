@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import hstack, issparse
+from scipy.sparse import csr_array, hstack, issparse
 from scipy.special import ndtri
 from sklearn.utils import gen_batches
 
@@ -186,18 +186,22 @@ class Inputs:
 
     def _sparse(self, X: Any) -> Any:
         X = narrowed(X, self.dtype)
-        if self.center is None:
-            return X
+        parts = [X if self.center is None else self._scaled_entries(X)]
+        if self.gaps:  # it has none
+            parts.append(csr_array((X.shape[0], len(self.gaps)), dtype=self.dtype))
+        if self.ramps.columns:
+            parts.append(sparse_ramps(self.ramps, X, self.dtype))
+        return hstack(parts, format="csr") if len(parts) > 1 else parts[0]
+
+    def _scaled_entries(self, X: Any) -> Any:
+        """Return f(X) - f(0) of the columns of numbers."""
         columns = X.indices
         if self.clips:
             data = self._standardised(X.data, self.center[columns], self.scale[columns])
             data -= self._at_zero[columns]
         else:
             data = np.clip(X.data / self.scale[columns], -FARTHEST, FARTHEST)
-        scaled = type(X)((data, X.indices, X.indptr), shape=X.shape)
-        if not self.ramps.columns:
-            return scaled
-        return hstack([scaled, sparse_ramps(self.ramps, X, self.dtype)], format="csr")
+        return type(X)((data, X.indices, X.indptr), shape=X.shape)
 
     def loses_digits(self, X: Any) -> bool:
         """Whether float32 is too coarse for f(X) - f(0), which is far from 0 though f(X) is not."""

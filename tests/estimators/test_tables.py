@@ -106,6 +106,29 @@ def test_tables_of_pyarrow_are_frames(kind):
             model.predict(swapped)
 
 
+@pytest.mark.parametrize("scaling", [*SCALERS, None])
+@pytest.mark.parametrize("method", ["predict", "score", "partial_fit", "warm start", "X_val"])
+def test_a_sparse_matrix_has_no_gaps_where_fit_has_seen_some(method, scaling):
+    X = np.where(rng.random((N, 3)) < 0.1, np.nan, rng.normal(size=(N, 3)))
+    later = np.where(rng.random((N, 3)) < 0.5, 0.0, rng.normal(size=(N, 3)))
+    params = {"scale_inputs": scaling, "precision": None, "weight_decay": 0.0}
+    answers = []
+    for rows in (later, csr_array(later)):
+        ours = model(DNNRegressor, warm_start=method == "warm start", **params)
+        if method == "X_val":
+            answers.append(ours.fit(X, Y, X_val=rows, y_val=Y).validation_loss_curve_)
+            continue
+        ours.fit(X, Y)
+        if method == "predict":
+            answers.append(ours.predict(rows))
+        elif method == "score":
+            answers.append(ours.score(rows, Y))
+        else:
+            again = ours.fit if method == "warm start" else ours.partial_fit
+            answers.append(again(rows, Y).predict(later))
+    assert_allclose(answers[1], answers[0], rtol=1e-5, atol=1e-5)
+
+
 WITHOUT_ROWS = {
     **{kind: frame.head(0) for kind, frame in CONTAINERS.items()},
     **{kind: table.slice(0, 0) for kind, table in TABLES.items()},
