@@ -328,7 +328,8 @@ best_n_iter_ : int
     The epoch that is the best under early stopping, counted in the last call's run that was
     validated, whose weights are kept or whose number of epochs a refit takes; else the last.
 learning_rate_curve_ : list of float
-    The learning rate at the first step of each epoch of `loss_curve_`; 'lbfgs' has none.
+    The learning rate at the first step of each epoch of `loss_curve_`; 'lbfgs' has none, and
+    leaves nan before what goes on from it.
 n_iter_ : int
     The number of epochs, or of iterations of 'lbfgs', of the last fit or refit.
 t_ : int

@@ -35,6 +35,7 @@ from skdnn.fit.clock import Clock
 from skdnn.fit.judge import calibrated
 from skdnn.fit.recipe import Recipe, fit_networks
 from skdnn.fit.rows import Smoothing
+from skdnn.fit.threads import one_thread
 from skdnn.fit.training import Found, State
 from skdnn.fit.watch import Run, Stages, Watch
 from skdnn.holdout import read_split
@@ -202,7 +203,7 @@ class BaseDNN(CallbackSupportMixin, Fitted):
             data = learn(source, data.names)
         if model is not None:
             data = replace(data, names=self._feature_names)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), one_thread():  # of which a fork may take place at any time
             targets = self._targets(data, model, given, earlier)
             if source is None:
                 task: Task = TaskInMemory.of(self, data, given, targets, model, earlier, pair)
@@ -219,8 +220,10 @@ class BaseDNN(CallbackSupportMixin, Fitted):
         if not is_large(X):
             X, y, sample_weight = map(loaded, (X, y, sample_weight))
             return None, read(self, X, y, sample_weight, fresh=model is None)
-        if not is_share(self.validation_fraction) or groups is not None:
+        if not is_share(self.validation_fraction):
             raise invalid(self, "validation_fraction", "a share of the rows, for rows on a disk")
+        if groups is not None:
+            raise ValueError("groups must be None for rows on a disk, which no splitter holds out.")
         source = source_of(self, X, y, sample_weight, fresh=model is None)
         source = source.with_levels(model)
         return source, learn(source, getattr(X, "names", None))
@@ -250,7 +253,9 @@ class BaseDNN(CallbackSupportMixin, Fitted):
         def describe(found: list[Found], problem: Any = None) -> dict[str, Any]:
             return self._attributes(task, found, recipe, problem)
 
-        stages = [Stages(seed) for seed in recipe.seeds()]
+        stages = [Stages(seed, complete=watch.complete) for seed in recipe.seeds()]
+        if watch.complete:  # there are as many networks as there was time for
+            stages = stages[: sum(map(bool, saved))]
         for stage, states in zip(stages, saved, strict=False):
             stage.saved = [recipe.restore(kept, problem) for kept in states]
         runs = watch.open(stages, describe)
@@ -265,6 +270,7 @@ class BaseDNN(CallbackSupportMixin, Fitted):
         return self._keep(attributes)
 
     @np.errstate(all="ignore")
+    @one_thread()
     def _partial_fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None, classes: ArrayLike | None
     ) -> Self:
@@ -345,7 +351,8 @@ class BaseDNN(CallbackSupportMixin, Fitted):
                 " all of them.",
                 stacklevel=2,
             )
-        values = vars(resolve(self, task.n_rows, task.given is not None)).copy()
+        validates = task.given is not None
+        values = vars(resolve(self, task.n_rows, validates, task.n_spare)).copy()
         values["max_iter"] = resolve(self, n).max_iter
         values["keeps_max_iter"] = not is_auto(self.max_iter)
         values["dropout"] = dropout_rates(self)

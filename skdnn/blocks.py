@@ -83,7 +83,13 @@ def loaded(given: Any) -> Any:
 def taken(X: Any, rows: slice) -> Any:
     """Return rows that are stored: an array, or a frame if that is what X has."""
     part = X[rows]
-    return part if is_frame(part) else np.asarray(part)
+    part = part if is_frame(part) else np.asarray(part)
+    if rows.stop is not None and len(part) != rows.stop - rows.start:
+        raise ValueError(
+            f"Of the rows from {rows.start} to {rows.stop - 1} only {len(part)} are there: what is"
+            " on a disk must stay as it is while it is fitted."
+        )
+    return part
 
 
 def lots(X: Any) -> Iterator[slice]:
@@ -205,7 +211,7 @@ class Source:
 
     @staticmethod
     def _of(given: Any, rows: slice) -> Any:
-        return None if given is None else np.asarray(given[rows])
+        return None if given is None else np.asarray(taken(given, rows))
 
 
 def in_rows(rows: slice) -> AbstractContextManager[None]:

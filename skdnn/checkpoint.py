@@ -14,7 +14,10 @@ import os
 import re
 import secrets
 import socket
+import struct
+import tokenize
 import zipfile
+import zlib
 from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
@@ -34,6 +37,12 @@ FORMAT = "skdnn checkpoint 3"
 # What may change between the runs of a script without making it another fit.
 IRRELEVANT = {"verbose", "n_jobs", "client"}
 CURVES = {name: [0 if name == "validated" else 0.0] for name in vars(Curves())}  # of which types
+# What zipfile, zlib, NumPy and json raise where a file is damaged. Not all that there is: what a
+# signal's handler raises meanwhile is for the caller.
+DAMAGES = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, SyntaxError),
+    *(TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
 SHOWN = 200  # characters of a parameter's value in a message
 
 
@@ -166,12 +175,12 @@ class Saver:
         self.identity: dict[str, Any] = identity
         self.seed: int = seed  # of the fit: the file's, if there is one to go on from
         self.saved: list[list[dict[str, Any]]] = []  # the states of every network's stages
-        self._is_complete = False
+        self.is_complete = False
         kept = self.file.read()
         if kept is not None:
             self._resume(kept, n_parameters, n_factors)
         self._where = _where(self.saved)
-        if not self._is_complete:  # from here on the file is this fit's
+        if not self.is_complete:  # from here on the file is this fit's
             self._write(self.saved, False)
             self.file.clear_up()
 
@@ -184,13 +193,13 @@ class Saver:
         if not _is_whole(kept, n_parameters, n_factors):
             raise self.file.refusal("is damaged (it does not hold what a fit is made of)")
         if kept["runs"]:
-            self.seed, self.saved, self._is_complete = kept["seed"], kept["runs"], kept["complete"]
+            self.seed, self.saved, self.is_complete = kept["seed"], kept["runs"], kept["complete"]
 
     def save(self, runs: list[Stages], complete: bool) -> None:
         """Write down where all networks are, unless the file has it already."""
         plain = [[state.plain() for state in run.states] for run in runs]
         where = _where(plain)
-        if self._is_complete or not any(map(any, where)) or (where == self._where and not complete):
+        if self.is_complete or not any(map(any, where)) or (where == self._where and not complete):
             return
         self._write(plain, complete)
         self._where = where
@@ -220,7 +229,10 @@ class _File:
                 arrays = {name: archive[name] for name in archive.files}
             digest, owner, text = (str(arrays.pop(n, "")) for n in ("digest", "owner", "meta"))
             kept = json.loads(text or "{}", object_hook=lambda part: _with_array(part, arrays))
-        except Exception as error:  # zipfile, NumPy and json raise ten kinds of them
+        except MemoryError:
+            np.empty(len(content), np.uint8)  # raises too, unless it is a file that asks for more
+            raise self.refusal("is damaged (an array of it would be larger than it)") from None
+        except DAMAGES as error:
             raise self.refusal(f"is damaged ({type(error).__name__}: {error})") from error
         if not isinstance(kept, dict) or "format" not in kept:
             raise self.refusal("is not a checkpoint of skdnn")
@@ -285,9 +297,7 @@ class _File:
                 return str(archive["owner"])
         except FileNotFoundError:
             return ""
-        except OSError:
-            raise
-        except Exception:  # as in `read`
+        except (*DAMAGES, MemoryError):
             return "what is no checkpoint of skdnn"
 
     def clear_up(self) -> None:
@@ -334,9 +344,7 @@ def _archive(file: Any, arrays: dict[str, Any]) -> None:
         # When it and its open part are let go they would try again: that goes nowhere.
         archive.fp = io.BytesIO()
         archive.close = lambda: None  # type: ignore[method-assign]
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise error.__context__ from None
-        raise
+        raise error.__context__ or error from None
 
 
 def _name(temporary: str, path: str) -> None:

@@ -64,8 +64,8 @@ class Names(StrOptions):
 class Auto(NamedTuple):
     """What "auto" stands for: in words, and given the other parameters for n rows.
 
-    The value is None where more decides than these. Among the other parameters is `validates`:
-    whether rows to validate on have been given to `fit`.
+    The value is None where more decides than these. Among the other parameters are `validates`,
+    whether rows to validate on have been given to `fit`, and `n_spare`, how many may be held out.
     """
 
     sentence: str

@@ -21,6 +21,7 @@ from skdnn.core.initializers import INITIALIZERS
 from skdnn.core.losses import LOSSES
 from skdnn.core.schedules import SCHEDULES
 from skdnn.declaration import Auto, Names, Settings, group, is_auto, param
+from skdnn.fit.holdout import LEAST_SPARE
 from skdnn.fit.recipe import n_epochs
 from skdnn.inputs import SCALERS
 from skdnn.names import (
@@ -193,12 +194,15 @@ class Common:
         stop when their score has not improved for `n_iter_no_change` epochs, and keep the
         weights of the best epoch.""",
         auto=Auto(
-            """'auto' is True for 'sgd' and 'adam' from 64 rows on, or if X_val is given or
-            `validation_fraction` is a splitter.""",
+            """'auto' is True for 'sgd' and 'adam' from 64 rows on, unless all but three are each
+            the only one of a class, or if X_val is given or `validation_fraction` is a
+            splitter.""",
             lambda given, n: (
                 given.solver in STOCHASTIC
                 and (
-                    given.validates or n >= HELD_OUT_FROM or not is_share(given.validation_fraction)
+                    given.validates
+                    or (n >= HELD_OUT_FROM and given.n_spare >= LEAST_SPARE)
+                    or not is_share(given.validation_fraction)
                 )
             ),
         ),
@@ -586,15 +590,18 @@ def plain_values(cls: type) -> dict[str, Any]:
     return {f.name: f.metadata["plain"] for f in fields if f.name in accepted}
 
 
-def resolve(estimator: Any, n: int, validates: bool = False) -> Settings:
+def resolve(
+    estimator: Any, n: int, validates: bool = False, n_spare: int | None = None
+) -> Settings:
     """Return the values of all parameters for n rows, with what every "auto" stands for.
 
     `batch_size`, `n_iter_no_change`, `initializer` and `label_smoothing` stay as they are: what
-    they stand for depends on more. With `validates`, `fit` has been given rows to validate on.
+    they stand for depends on more. With `validates`, `fit` has been given rows to validate on; of
+    the n rows `n_spare`, or all, may be held out.
     """
     fields = dataclasses.fields(estimator)
     values = {field.name: getattr(estimator, field.name) for field in fields}
-    given = Settings(**values, validates=validates)
+    given = Settings(**values, validates=validates, n_spare=n if n_spare is None else n_spare)
     for field in fields:
         auto = field.metadata["auto"]
         if auto is not None and auto.value is not None and is_auto(values[field.name]):

@@ -9,10 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
+LEAST_SPARE = 4  # rows that may be held out, of which two are
+
 
 def how_many(settings: Any, n: int, n_spare: int) -> int:
     """Return how many of n rows to hold out, of which n_spare may be."""
     n_held_out = ceil(settings.validation_fraction * n)
+    if n_spare < min(n, LEAST_SPARE):
+        raise ValueError(
+            f"early_stopping=True must have at least {LEAST_SPARE} rows that are not the only one"
+            f" of their class, to hold some out; of {n} rows there are {n_spare}."
+        )
     if n_spare < n:
         n_held_out = min(n_held_out, n_spare // 2)
     if n_held_out < 2 or n - n_held_out < 1:

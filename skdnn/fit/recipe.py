@@ -437,6 +437,9 @@ class Recipe:
                 break
             found, most = state, epochs
             in_time = 2.0 * epochs * run.seconds < FOR_SEARCH * run.clock.left
+            if run.stages.complete:  # a refit has no best weights of its own
+                after = run.stages.following
+                in_time = after is not None and after.best_theta is not None
             if state.end or not self._falls(state) or not in_time:
                 break
         assert found is not None
@@ -467,6 +470,9 @@ class Recipe:
         best = search.best_epoch
         if not self.refit or not best or search.end in BROKEN_OFF:
             return 0.0
+        if run.stages.complete and run.clock.is_limited:
+            after = run.stages.following
+            return 0.0 if after is None else after.epoch / best
         takes = best * run.seconds * self.n_rows / self._n_searched
         longest = run.clock.left / takes if run.clock.is_limited else np.inf
         if self.settings.keeps_max_iter:

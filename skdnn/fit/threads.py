@@ -83,18 +83,19 @@ def threads(n: int) -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[int]:
-    """Keep BLAS to one thread in the body; give how many it had."""
+    """Keep BLAS to one thread in the body; give how many it had before the outermost of these."""
     global _fits
     with _lock:
         _fits += 1
         _here.fits = getattr(_here, "fits", 0) + 1
-        allowed = max((library.num_threads for library in _libraries()), default=1)
+        if _here.fits == 1:
+            _here.allowed = max((library.num_threads for library in _libraries()), default=1)
         for library in _libraries():
             if library.num_threads > 1:
                 _lowered.append((library, library.num_threads))
                 _set(library, 1)
     try:
-        yield allowed
+        yield _here.allowed
     finally:
         with _lock:
             _fits -= 1

@@ -368,7 +368,9 @@ def _run_epoch(state: State, objective: Criterion, plan: Plan) -> Cost:
         if plan.slows:
             r /= sqrt(1.0 + state.steps / SLOWS_AFTER)
         if i == 0:
-            state.curves.learning_rate.append(r)
+            rates = state.curves.learning_rate  # iterations of lbfgs before have none
+            rates += [np.nan] * (len(state.curves.loss) - len(rates))
+            rates.append(r)
             state.curves.divisor.append(divisor)
         _step(state, objective, r, plan)
 

@@ -28,12 +28,17 @@ class Stages:
     seed: int
     states: list[State] = field(default_factory=list)
     saved: list[State] = field(default_factory=list)
+    complete: bool = False  # whether the saved ones are all: no clock decides any more
+
+    @property
+    def following(self) -> State | None:
+        """What was saved of the next stage."""
+        return next(iter(self.saved[len(self.states) :]), None)
 
     def enter(self, state: State) -> State:
         """Return the state that the next stage starts from: the given one, or a saved one."""
-        stage = len(self.states)
-        self.states.append(self.saved[stage] if stage < len(self.saved) else state)
-        return self.states[stage]
+        self.states.append(self.following or state)
+        return self.states[-1]
 
 
 @dataclass(eq=False, repr=False)
@@ -135,6 +140,7 @@ class Watch:
         )
         self.callbacks: list[Any] = getattr(estimator, "_skl_callbacks", [])
         self.savers: list[Any] = []  # as `begin` of a checkpoint returns them
+        self.complete: bool = False  # whether what was saved is a fit that is over
 
     def resume(self, task: Any, seed: int) -> tuple[int, list[list[dict[str, Any]]]]:
         """Return the seed of the fit and the saved states of its networks, in plain values."""
@@ -146,6 +152,7 @@ class Watch:
             return seed, []
         for saver in self.savers:
             saver.seed = first.seed
+        self.complete = first.is_complete
         return first.seed, first.saved
 
     def open(self, runs: list[Stages], describe: Describe) -> list[Run]:

@@ -1003,3 +1003,58 @@ def test_an_interrupt_between_the_parts_of_an_archive_is_an_interrupt(path, monk
         fit(path)
     monkeypatch.undo()
     assert path.read_bytes() == before and os.listdir(path.parent) == [path.name]
+
+
+class TimeUp(Exception):
+    """What a signal's handler may raise at any moment."""
+
+
+@pytest.mark.parametrize("moment", [0, 1, 2])
+def test_what_a_signal_raises_while_a_file_is_read_is_not_its_damage(moment, tmp_path, monkeypatch):
+    model = DNNClassifier(max_iter=3, random_state=0)
+    model.set_callbacks(Checkpoint(tmp_path / "fit", every=1))
+    model.set_callbacks(Checkpoint(tmp_path / "fit", every=1), Spy(raising(Crash)))
+    with pytest.raises(Crash):
+        model.fit(X, y)
+    kept, load, moments = (tmp_path / "fit").read_bytes(), np.load, iter(range(9))
+
+    def interrupted(*args, **kwargs):
+        if next(moments) == moment:
+            raise TimeUp
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(np, "load", interrupted)
+    model.set_callbacks(Checkpoint(tmp_path / "fit", every=1))
+    with pytest.raises(TimeUp):
+        model.fit(X, y)
+    monkeypatch.undo()
+    assert moment or (tmp_path / "fit").read_bytes() == kept
+    alone = DNNClassifier(max_iter=3, random_state=0).fit(X, y)
+    assert np.array_equal(model.fit(X, y).predict_proba(X), alone.predict_proba(X))
+
+
+def test_what_a_signal_raises_while_a_file_is_written_is_not_an_error_of_zipfile(
+    tmp_path, monkeypatch
+):
+    model = DNNClassifier(max_iter=3, random_state=0)
+    model.set_callbacks(Checkpoint(tmp_path / "fit", every=1))
+    monkeypatch.setattr(np.lib.format, "write_array", raising(TimeUp))
+    with pytest.raises(TimeUp):
+        model.fit(X, y)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("error", [MemoryError, ValueError])
+def test_a_lack_of_memory_is_not_damage(error, tmp_path, monkeypatch):
+    model = DNNClassifier(max_iter=3, random_state=0)
+    model.set_callbacks(Checkpoint(tmp_path / "fit")).fit(X, y)
+
+    def without(*args, **kwargs):
+        if error is MemoryError:  # there is none for anything
+            monkeypatch.setattr(np, "empty", raising(MemoryError()))
+        raise MemoryError
+
+    monkeypatch.setattr(np, "load", without)
+    with pytest.raises(error) as caught:
+        model.fit(X, y)
+    assert ("damaged" in str(caught.value)) == (error is ValueError)

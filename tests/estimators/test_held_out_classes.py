@@ -1,6 +1,7 @@
 """Early stopping where classes are rare: who is held out, and who can judge."""
 
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -47,6 +48,18 @@ def test_no_class_judges_that_is_not_trained_on(n_rows, fraction):
     counts = np.unique(seen.y, return_counts=True)[1]
     assert counts.max() < n_rows
     assert model.recipe_.n_held_out >= len(seen.y) > 0
+
+
+@pytest.mark.parametrize("n_shared", [0, 2, 3, 4, 5])
+@pytest.mark.filterwarnings("ignore:The number of unique classes:UserWarning")
+def test_where_all_rows_are_the_only_ones_of_their_class_none_is_held_out(n_shared):
+    y = np.maximum(np.arange(80) - n_shared + 1, 0)
+    model = fitted(X[:80], y)
+    assert model.recipe_.early_stopping == (n_shared >= 4)
+    assert len(model.classes_) == len(set(y)) and np.isfinite(model.predict_proba(X)).all()
+    refused = pytest.raises(ValueError, match=f"of 80 rows there are {n_shared}")
+    with nullcontext() if n_shared >= 4 else refused:
+        fitted(X[:80], y, early_stopping=True)
 
 
 def test_rare_classes_do_not_decide_the_best_epoch():

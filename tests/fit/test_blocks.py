@@ -396,6 +396,7 @@ REFUSED = {
         {"validation_fraction": [(np.arange(9), np.arange(9, 20))]},
         "'validation_fraction' parameter of DNNRegressor must be a share of the rows",
     ),
+    "groups": ((Sliced(X), SCORE, None, None, None, None, W), {}, "groups must be None for rows"),
     "no such column": (
         (Sliced(X), SCORE),
         {"categorical_features": [7]},
@@ -409,6 +410,27 @@ def test_what_is_unfit_is_refused_by_name(kind):
     given, params, message = REFUSED[kind]
     with pytest.raises(ValueError, match=message):
         DNNRegressor(**SMALL, **params).fit(*given)
+
+
+class Shrinking(Sliced):
+    """A file that somebody cuts off after it has been read from so many times."""
+
+    def __init__(self, array, times):
+        super().__init__(array)
+        self.times = times
+
+    def __getitem__(self, rows):
+        self.times -= 1
+        return super().__getitem__(rows)[: None if self.times > 0 else 3]
+
+
+@pytest.mark.parametrize("which", ["X", "y", "sample_weight"])
+@pytest.mark.parametrize("times", [1, 5, 20, 60])
+def test_a_file_that_is_cut_off_is_told_of(which, times):
+    rows = {"X": Sliced(X), "y": Sliced(SCORE), "sample_weight": Sliced(W)}
+    rows[which] = Shrinking(rows[which].array, times)
+    with pytest.raises(ValueError, match="must stay as it is while it is fitted"):
+        DNNRegressor(**SMALL).fit(**rows)
 
 
 def test_a_refit_on_both_is_refused_beside_a_file():

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from skdnn import DNNBinaryClassifier, DNNClassifier, DNNRegressor
+from skdnn.encodings import Expansion
 from skdnn.fit import objective
 from skdnn.fit import threads as blas
 from skdnn.fit.threads import both, n_parts, one_thread
@@ -237,6 +238,21 @@ def test_no_product_in_a_fit_has_more_than_one_thread_of_blas(hidden):
         ).fit(X, Y[:, 0])
     assert seen
     assert set(seen) == {1}
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_rows_are_made_for_a_fit_by_one_thread_of_blas(method, monkeypatch):
+    # A fork while BLAS's own threads work on a product leaves the parent waiting for them.
+    seen, write = [], Expansion.__call__
+
+    def look(self, rows, X):
+        seen.append(threads(blas._libraries()))
+        write(self, rows, X)
+
+    monkeypatch.setattr(Expansion, "__call__", look)
+    with threadpool_limits(2, user_api="blas"):
+        getattr(DNNRegressor(max_iter=1, random_state=0), method)(X, Y[:, 0])
+    assert seen and all(set(each) == {1} for each in seen)
 
 
 def test_a_fit_of_any_thread_lowers_and_restores_the_threads_of_blas():

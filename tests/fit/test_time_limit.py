@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from skdnn import DNNRegressor
+from skdnn import Checkpoint, DNNRegressor
 from skdnn.fit import recipe
 from skdnn.fit.recipe import MOST_NETWORKS
 from tests.cases import UNCONVERGED, Spy
@@ -85,6 +85,21 @@ def test_a_refit_that_there_is_no_time_for_leaves_the_search(monkeypatch, limit,
     assert (searched, refitted) == (3, begun)
     assert model.recipe_.ended == ["out of time"] and model.recipe_.refitted == [False]
     assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("max_iter", [3, 1000])
+@pytest.mark.parametrize("limit", [6, 14, 17, 18, 80, 160, 1000])
+def test_a_fit_that_is_complete_is_read_whatever_time_there_is(limit, max_iter, tmp_path):
+    path = tmp_path / "a checkpoint"
+    model = network(time_limit=limit).set_params(max_iter=max_iter)
+    model.set_callbacks(Checkpoint(path, every=1)).fit(X, y)
+    kept, before = path.read_bytes(), model.recipe_.asdict()
+    predicted = model.predict(X)
+    again = model.fit(X, y)
+    assert np.array_equal(again.predict(X), predicted) and path.read_bytes() == kept
+    after = again.recipe_.asdict()
+    assert after.pop("stretch") == pytest.approx(before.pop("stretch"), rel=0.2)  # of whole epochs
+    assert after == before
 
 
 def test_processes_find_the_same(monkeypatch):

@@ -68,6 +68,16 @@ def test_the_curve_goes_on_under_lbfgs():
     assert both.loss_curve_[4] < first.loss_curve_[3]
 
 
+@pytest.mark.parametrize("before", ["adam", "gd", "lbfgs"])
+def test_rates_are_of_the_epochs_that_have_one(before):
+    model = in_turn("regressor", 2, solver=before)
+    for solver, n in (("lbfgs", 3), ("sgd", 4)):
+        model.set_params(solver=solver, max_iter=n).fit(X, SCORE)
+    rates = model.learning_rate_curve_
+    assert len(rates) == len(model.loss_curve_) == 9
+    assert np.isnan(rates).tolist() == [before == "lbfgs"] * 2 + [True] * 3 + [False] * 4
+
+
 def test_lbfgs_goes_on_from_where_it_converged():
     model = plain("regressor", hidden_layer_sizes=(), solver="lbfgs", alpha=1, warm_start=True)
     curve = list(model.fit(X, SCORE).loss_curve_)
