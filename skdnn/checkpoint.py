@@ -379,7 +379,11 @@ def _is_whole(kept: dict[str, Any], n: int, n_factors: int) -> bool:
     state |= {"end": (*End,), "curves": CURVES}
     states = (state, {**state, "optimizer": optimizers_like(n, n_factors)})
     pattern = {"seed": 0, "complete": False, "runs": [[states]]}
-    return _is_like({name: kept.get(name) for name in pattern}, pattern) and all(
+    if not _is_like({name: kept.get(name) for name in pattern}, pattern):
+        return False
+    begun = [bool(run) for run in kept["runs"]]  # one after the other, and for good
+    in_order = begun == sorted(begun, reverse=True) and (any(begun) or not kept["complete"])
+    return in_order and all(
         len({len(state["curves"][name]) for name in OF_SEARCH}) == 1
         for run in kept["runs"]
         for state in run

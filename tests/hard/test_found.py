@@ -157,3 +157,14 @@ def test_a_checkpoint_with_a_curve_that_no_fit_has_is_refused(tmp_path):
     file.write(kept)
     with pytest.raises(ValueError, match="does not hold what a fit is made of"):
         copy.deepcopy(files.start).set_callbacks(Checkpoint(files.path)).fit(files.X, files.y)
+
+
+@pytest.mark.parametrize("runs", [lambda run: [[]], lambda run: [[], run]])
+def test_a_checkpoint_whose_networks_were_never_begun_is_refused(tmp_path, runs):
+    files = Files(tmp_path)
+    files.path.write_bytes(files.checkpoint)
+    file = _File(str(files.path))
+    kept = file.read()
+    file.write({**kept, "complete": True, "runs": runs(kept["runs"][0])})
+    with pytest.raises(ValueError, match="does not hold what a fit is made of"):
+        copy.deepcopy(files.start).set_callbacks(Checkpoint(files.path)).fit(files.X, files.y)
