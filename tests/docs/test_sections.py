@@ -42,7 +42,10 @@ def libraries(blocks):
     return sorted({name.partition(".")[0] for name in names} - OURS)
 
 
-@pytest.mark.parametrize("blocks", [*sections("saving.md"), *sections("with_others.md")])
+PAGES = ["saving.md", "tables.md", "with_others.md"]
+
+
+@pytest.mark.parametrize("blocks", [each for page in PAGES for each in sections(page)])
 @THEIRS
 def test_section_prints_what_it_shows(blocks, tmp_path, monkeypatch, capsys):
     for library in libraries(blocks):
