@@ -194,9 +194,9 @@ class Common:
         stop when their score has not improved for `n_iter_no_change` epochs, and keep the
         weights of the best epoch.""",
         auto=Auto(
-            """'auto' is True for 'sgd' and 'adam' from 64 rows on, unless all but three are each
-            the only one of a class, or if X_val is given or `validation_fraction` is a
-            splitter.""",
+            """'auto' is True for 'sgd' and 'adam' from 64 rows on, or if X_val is given or
+            `validation_fraction` is a splitter; without these not where all rows but three or less
+            are each the only one of their class.""",
             lambda given, n: (
                 given.solver in STOCHASTIC
                 and (
