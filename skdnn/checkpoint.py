@@ -14,10 +14,8 @@ import os
 import re
 import secrets
 import socket
-import struct
-import tokenize
 import zipfile
-import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
@@ -37,12 +35,6 @@ FORMAT = "skdnn checkpoint 3"
 # What may change between the runs of a script without making it another fit.
 IRRELEVANT = {"verbose", "n_jobs", "client"}
 CURVES = {name: [0 if name == "validated" else 0.0] for name in vars(Curves())}  # of which types
-# What zipfile, zlib, NumPy and json raise where a file is damaged. Not all that there is: what a
-# signal's handler raises meanwhile is for the caller.
-DAMAGES = (
-    *(ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, SyntaxError),
-    *(TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
-)
 SHOWN = 200  # characters of a parameter's value in a message
 
 
@@ -224,15 +216,22 @@ class _File:
             return None
         if not content.startswith(b"PK"):
             raise self.refusal("is not a checkpoint of skdnn")
-        try:
+
+        def parts() -> tuple[Any, ...]:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             digest, owner, text = (str(arrays.pop(n, "")) for n in ("digest", "owner", "meta"))
             kept = json.loads(text or "{}", object_hook=lambda part: _with_array(part, arrays))
+            return arrays, digest, owner, text, kept
+
+        try:
+            arrays, digest, owner, text, kept = parts()
         except MemoryError:
             np.empty(len(content), np.uint8)  # raises too, unless it is a file that asks for more
             raise self.refusal("is damaged (an array of it would be larger than it)") from None
-        except DAMAGES as error:
+        except Exception as error:  # zipfile, NumPy and json raise ten kinds of them
+            if not _fails(parts):
+                raise
             raise self.refusal(f"is damaged ({type(error).__name__}: {error})") from error
         if not isinstance(kept, dict) or "format" not in kept:
             raise self.refusal("is not a checkpoint of skdnn")
@@ -259,6 +258,8 @@ class _File:
         try:
             self._put(arrays)
         except OSError as error:
+            if error.errno is None:  # not the system's
+                raise
             raise OSError(
                 error.errno,
                 f"The checkpoint could not be written ({error.strerror or error}), and is what"
@@ -292,12 +293,20 @@ class _File:
 
     def _owner_there(self) -> str:
         """Return who owns the file; "" if there is none."""
-        try:
+
+        def owner() -> str:
             with np.load(self.path, allow_pickle=False) as archive:
                 return str(archive["owner"])
+
+        try:
+            return owner()
         except FileNotFoundError:
             return ""
-        except (*DAMAGES, MemoryError):
+        except OSError:
+            raise
+        except Exception:  # as in `read`
+            if not _fails(owner):
+                raise
             return "what is no checkpoint of skdnn"
 
     def clear_up(self) -> None:
@@ -319,6 +328,15 @@ class _File:
             f"The checkpoint {self.path} has come to belong to {owner}: this fit, of {self.me},"
             " stops, and leaves the file as it is. One path is for one fit at a time."
         )
+
+
+def _fails(read: Callable[[], Any]) -> bool:
+    """Whether reading fails once more: what the handler of a signal has raised does not."""
+    try:
+        read()
+    except Exception:
+        return True
+    return False
 
 
 def _check_place(path: str) -> None:

@@ -167,6 +167,12 @@ def is_arrow(X: Any) -> bool:
     return type(X).__module__.partition(".")[0] == "pyarrow" and hasattr(X, "schema")
 
 
+def from_arrow(X: Any) -> Any:
+    """Return the frame of a table of pyarrow; what pandas had for an index is a column if named."""
+    frame = X.to_pandas(ignore_metadata=True)
+    return frame.loc[:, ~frame.columns.str.fullmatch(r"__index_level_\d+__")]
+
+
 def _has_objects(X: Any) -> bool:
     """Whether some column of a frame is not of NumPy's numbers, nor sparse."""
     return not all(

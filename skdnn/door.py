@@ -24,6 +24,7 @@ from skdnn.columns import (
     ENCODE_DATES,
     Columns,
     check_same_columns,
+    from_arrow,
     is_arrow,
     is_frame,
     is_missing,
@@ -238,7 +239,7 @@ def _opened(estimator: Any, X: Any, name: str, categorical: Any) -> Any:
     """Return a frame, a sparse matrix or an array of two dimensions of what the user gave."""
     _refuse_foreign(X, name)
     with about(name):
-        X = X.to_pandas() if is_arrow(X) else X
+        X = from_arrow(X) if is_arrow(X) else X
         if is_frame(X):
             X = _filled(X)
         elif not issparse(X) and not isinstance(X, np.ndarray):

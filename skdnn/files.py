@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
-from skdnn.columns import Column, is_arrow, is_frame
+from skdnn.columns import Column, from_arrow, is_arrow, is_frame
 from skdnn.core.activations import Array
 
 __all__ = ["Stored", "Table", "parquet", "store"]
@@ -91,8 +91,11 @@ class Table:
         """Return rows in memory, by a slice, their numbers or a mask, as a frame."""
         import pandas as pd  # type: ignore[import-untyped]
 
-        rows, *others = rows if isinstance(rows, tuple) else (rows,)
-        if any(of is not ... for of in others) or np.asarray(rows).dtype.kind in "US":
+        rows, *others = rows if isinstance(rows, tuple) and rows else (rows,)
+        if not isinstance(rows, slice):
+            rows = np.asarray(rows) if np.size(rows) else np.empty(0, np.intp)
+        is_fit = isinstance(rows, slice) or (rows.ndim <= 1 and rows.dtype.kind in "biu")
+        if not is_fit or any(of is not ... for of in others):
             raise IndexError(
                 "A table on a disk is indexed by its rows alone; [:] makes a frame of all, which"
                 " has columns."
@@ -292,6 +295,7 @@ class _Growing:
     def finished(self) -> Any:
         """Return a map of the file, at its place; None of one that nothing was written to."""
         if not self.size:
+            self.path.unlink(missing_ok=True)  # of an earlier call
             return None
         values = np.memmap(self.parts[-1], self.dtype, "r")
         os.replace(self.parts[-1], self.path)
@@ -320,9 +324,16 @@ class _Writer:
             self.number = {} if column.holds_categories() else None
             self.is_settled = not column.missing().all()
         if self.number is None:
+            if column.kind == "b":
+                raise ValueError(f"{column.label} must hold numbers, as before it; got bool.")
             return column.numbers()
         for level in column.levels(None, declared=False):
             self.number.setdefault(level, float(len(self.number)))
+        if len({isinstance(level, bool) for level in self.number}) > 1:
+            raise ValueError(
+                f"{column.label} must hold categories of one type; with those before it they are"
+                " truth values and others."
+            )
         if len(self.number) > MOST_LEVELS:
             raise ValueError(f"{column.label} must have at most {MOST_LEVELS} levels so far.")
         return column.codes(self.number)
@@ -336,10 +347,14 @@ class _Writer:
 def _targets(column: Column, write: _Writer) -> NDArray[Any]:
     """Return targets as integers, as floats, or as the numbers of their labels."""
     values = column.given.to_numpy()
+    if not len(values):
+        return values
     if values.dtype == object and all(type(value) is int for value in values):
         values = np.array(values.tolist())
+        if values.dtype == object:
+            raise ValueError(f"{column.label} must hold integers of 64 bits, or text.")
     if values.dtype.kind in "iu" and write.number is None:
-        write.is_settled = write.is_settled or len(values) > 0
+        write.is_settled = True
         return values
     Y = write(column)
     if np.isnan(Y).any():
@@ -371,7 +386,11 @@ def parquet(path: str | os.PathLike[str], columns: list[str] | None = None) -> I
     """
     import pyarrow.dataset  # type: ignore[import-untyped]
 
-    dataset = pyarrow.dataset.dataset(path, format="parquet", partitioning="hive")
+    partitioning = "hive" if Path(path).is_dir() else None
+    try:
+        dataset = pyarrow.dataset.dataset(path, format="parquet", partitioning=partitioning)
+    except pyarrow.ArrowTypeError:  # the files have these columns too, of another type
+        dataset = pyarrow.dataset.dataset(path, format="parquet")
     for file in dataset.get_fragments():
         schema = file.physical_schema  # its own: the first file's would be put on all
         for name in pyarrow.dataset.get_partition_keys(file.partition_expression):
@@ -392,7 +411,7 @@ def _columns(frame: Any, i: int) -> dict[str, Column]:
             f"frames must be of pandas, polars or pyarrow; what should be frame {i} is a"
             f" {_kind(frame)}."
         )
-    frame = frame.to_pandas() if is_arrow(frame) else frame  # whose index is no column
+    frame = from_arrow(frame) if is_arrow(frame) else frame
     names = list(frame.columns)
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1}, key=str)

@@ -32,7 +32,7 @@ SHARED = 1e8
 ROWS_A_PART = 256  # at least
 
 _lock = threading.Lock()
-_fits = 0  # that run now with one thread
+_fits: dict[object, int] = {}  # that run now with one thread, and in which thread each does
 _lowered: list[tuple[Any, int]] = []  # the libraries that were set to 1, and from what
 _here = threading.local()  # the pool of the other thread, if this one has one
 
@@ -83,32 +83,34 @@ def threads(n: int) -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[int]:
-    """Keep BLAS to one thread in the body; give how many it had before the outermost of these."""
-    global _fits
-    with _lock:
-        _fits += 1
-        _here.fits = getattr(_here, "fits", 0) + 1
-        if _here.fits == 1:
-            _here.allowed = max((library.num_threads for library in _libraries()), default=1)
-        for library in _libraries():
-            if library.num_threads > 1:
-                _lowered.append((library, library.num_threads))
-                _set(library, 1)
+    """Keep BLAS to one thread in the body; give how many it had before the outermost of these.
+
+    An interrupt may come at any moment: what is set is undone, be it set or not.
+    """
+    libraries, fit, thread = _libraries(), object(), threading.get_ident()
     try:
+        with _lock:
+            if thread not in _fits.values():
+                _here.allowed = max((library.num_threads for library in libraries), default=1)
+            _fits[fit] = thread
+            for library in libraries:
+                if library.num_threads > 1:
+                    _lowered.append((library, library.num_threads))
+                    _set(library, 1)
         yield _here.allowed
     finally:
         with _lock:
-            _fits -= 1
-            _here.fits -= 1
+            _fits.pop(fit, None)
             if not _fits:
                 _restore()
 
 
 def _restore() -> None:
     while _lowered:
-        library, n = _lowered.pop()
+        library, n = _lowered[-1]
         if library.num_threads == 1:  # else somebody has set it since
             _set(library, n)
+        _lowered.pop()
 
 
 def _set(library: Any, n: int) -> None:
@@ -127,7 +129,7 @@ def _after_fork() -> None:
     global _lock, _fits
     _lock = threading.Lock()
     _here.pool = None
-    _fits = getattr(_here, "fits", 0)
+    _fits = {fit: thread for fit, thread in _fits.items() if thread == threading.get_ident()}
     if not _fits:
         _restore()
 

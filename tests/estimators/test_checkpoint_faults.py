@@ -1009,8 +1009,14 @@ class TimeUp(Exception):
     """What a signal's handler may raise at any moment."""
 
 
+SIGNALS = [TimeUp, TimeoutError, type("Alarm", (ValueError,), {}), KeyError, RuntimeError]
+
+
+@pytest.mark.parametrize("error", SIGNALS)
 @pytest.mark.parametrize("moment", [0, 1, 2])
-def test_what_a_signal_raises_while_a_file_is_read_is_not_its_damage(moment, tmp_path, monkeypatch):
+def test_what_a_signal_raises_while_a_file_is_read_is_not_its_damage(
+    moment, error, tmp_path, monkeypatch
+):
     model = DNNClassifier(max_iter=3, random_state=0)
     model.set_callbacks(Checkpoint(tmp_path / "fit", every=1))
     model.set_callbacks(Checkpoint(tmp_path / "fit", every=1), Spy(raising(Crash)))
@@ -1020,12 +1026,12 @@ def test_what_a_signal_raises_while_a_file_is_read_is_not_its_damage(moment, tmp
 
     def interrupted(*args, **kwargs):
         if next(moments) == moment:
-            raise TimeUp
+            raise error("by a signal")
         return load(*args, **kwargs)
 
     monkeypatch.setattr(np, "load", interrupted)
     model.set_callbacks(Checkpoint(tmp_path / "fit", every=1))
-    with pytest.raises(TimeUp):
+    with pytest.raises(error, match="by a signal"):
         model.fit(X, y)
     monkeypatch.undo()
     assert moment or (tmp_path / "fit").read_bytes() == kept
@@ -1033,13 +1039,14 @@ def test_what_a_signal_raises_while_a_file_is_read_is_not_its_damage(moment, tmp
     assert np.array_equal(model.fit(X, y).predict_proba(X), alone.predict_proba(X))
 
 
+@pytest.mark.parametrize("error", SIGNALS)
 def test_what_a_signal_raises_while_a_file_is_written_is_not_an_error_of_zipfile(
-    tmp_path, monkeypatch
+    error, tmp_path, monkeypatch
 ):
     model = DNNClassifier(max_iter=3, random_state=0)
     model.set_callbacks(Checkpoint(tmp_path / "fit", every=1))
-    monkeypatch.setattr(np.lib.format, "write_array", raising(TimeUp))
-    with pytest.raises(TimeUp):
+    monkeypatch.setattr(np.lib.format, "write_array", raising(error("by a signal")))
+    with pytest.raises(error, match="by a signal"):
         model.fit(X, y)
     assert not [*tmp_path.iterdir()]
 

@@ -138,7 +138,9 @@ def test_rows_that_are_taken_are_a_frame(kind):
     assert np.asarray(X)[:, 3].tolist() == CATEGORIES["film"].tolist()
 
 
-@pytest.mark.parametrize("which", [(slice(None), 0), "a", ["a", "b"], (slice(3), "a")])
+@pytest.mark.parametrize(
+    "which", [(slice(None), 0), "a", ["a", "b"], (slice(3), "a"), None, [[0]], 0.5]
+)
 def test_columns_are_not_taken_of_a_table_on_a_disk(which):
     with pytest.raises(IndexError, match="by its rows alone"):
         store(in_pandas(CATEGORIES[[*MIXED, "y"]], None), "y").X[which]
@@ -236,6 +238,7 @@ TARGETS = {
     "integers, then floats": [[1, 2], [0.5, 1.0]],
     "floats, then integers": [[0.5, 1.0], [1, 2]],
     "objects that are integers": [np.array([2**60 + 1, 3], object), [2, 1]],
+    "no object, then integers": [np.array([], object), [2**53, 2**53 + 1]],
     "no integer, then text": [np.array([], int), ["b", "a"]],
     "small integers, then large ones": [np.array([1, 2], np.int8), [1000, 2]],
 }
@@ -313,6 +316,27 @@ def test_the_index_of_a_frame_is_no_column(tmp_path):
         assert rows.X.names.tolist() == ["a"] and len(rows.y) == N + len(some)
 
 
+def test_an_index_with_a_name_is_a_column(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    table = TABLE[["a", "y", "many"]].set_index("many")
+    table.to_parquet(tmp_path / "0.parquet")
+    for frames in (parquet(tmp_path), [pa.Table.from_pandas(table)]):
+        assert store(frames, "y").X.names.tolist() == ["a", "many"]
+    assert store(parquet(tmp_path, columns=["many", "a"]), "many").X.names.tolist() == ["a"]
+
+
+@pytest.mark.parametrize("year", [2020, "2020"])
+def test_the_names_of_folders_are_no_columns_where_files_have_these_or_are_named(year, tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "year=2020").mkdir()
+    path = tmp_path / "year=2020" / "0.parquet"
+    TABLE[["a", "y"]].assign(year=year).to_parquet(path)
+    assert store(parquet(tmp_path), "y").X.names.tolist() == ["a", "year"]
+    TABLE[["a", "y"]].to_parquet(path)
+    for read in (path, path.parent):
+        assert store(parquet(read), "y").X.names.tolist() == ["a"]
+
+
 def test_the_names_of_folders_are_columns(tmp_path):
     pytest.importorskip("pyarrow")
     table = CATEGORIES[["a", "size", "y"]].assign(size=CATEGORIES["size"].astype(str), year=N * [2])
@@ -361,6 +385,17 @@ REFUSED = {
     "numbers after text in the target": (
         lambda: [TABLE[["a"]].assign(y="1"), TABLE[["a"]].assign(y=1)],
         "y", r"frames\[1\]\['y'\] must",
+    ),
+    "truth values after numbers": (
+        lambda: [TABLE[["a", "y"]], TABLE[["y"]].assign(a=True)[["a", "y"]]],
+        "y", r"frames\[1\]\['a'\] must hold numbers",
+    ),
+    "numbers after truth values": (
+        lambda: [TABLE[["y"]].assign(a=True)[["a", "y"]], TABLE[["a", "y"]]],
+        "y", r"frames\[1\]\['a'\] must hold categories of one type",
+    ),
+    "integers of 65 bits": (
+        lambda: [pd.DataFrame({"a": [1.0], "y": [2**65]}, dtype=object)], "y", "of 64 bits",
     ),
     "a label that is missing": (
         lambda: [TABLE[["a", "label"]], TABLE[["a"]].assign(label=["no", None] * (N // 2))],

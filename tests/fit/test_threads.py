@@ -240,6 +240,31 @@ def test_no_product_in_a_fit_has_more_than_one_thread_of_blas(hidden):
     assert set(seen) == {1}
 
 
+@pytest.mark.parametrize("where", ["_libraries", "_set", "_restore"])
+@pytest.mark.parametrize("after", [False, True])
+def test_an_interrupt_while_the_threads_are_set_leaves_them_to_later_fits(
+    where, after, monkeypatch
+):
+    if where == "_restore" and after:
+        pytest.skip("all is done by then")
+    with threadpool_limits(2, user_api="blas"):
+        before, function = threads(blas._libraries()), getattr(blas, where)
+
+        def interrupted(*args):
+            monkeypatch.undo()
+            if after:
+                function(*args)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(blas, where, interrupted)
+        with pytest.raises(KeyboardInterrupt), one_thread():
+            pass
+        model = DNNRegressor(hidden_layer_sizes=(4,), max_iter=1, random_state=0)
+        for _ in range(2):
+            model.fit(X, Y).partial_fit(X, Y)
+        assert threads(blas._libraries()) == before
+
+
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_rows_are_made_for_a_fit_by_one_thread_of_blas(method, monkeypatch):
     # A fork while BLAS's own threads work on a product leaves the parent waiting for them.
