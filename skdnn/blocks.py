@@ -117,7 +117,12 @@ def parts_of(X: Any, y: Any, w: Any) -> Iterator[tuple[Any, Any, Any]]:
     _check_length(X, y, "y")
     w = _weights_beside(X, w)
     for rows in lots(X):
-        yield taken(X, rows), np.asarray(y[rows]), None if w is None else np.asarray(w[rows])
+        yield taken(X, rows), _rows_of(y, rows), _rows_of(w, rows)
+
+
+def _rows_of(given: Any, rows: slice) -> Any:
+    """Return rows of targets or weights as an array, None of none."""
+    return None if given is None else np.asarray(taken(given, rows))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -181,7 +186,7 @@ class Source:
 
     def checked(self, rows: slice) -> Data:
         """Return rows that are read for the first time."""
-        X, y, w = taken(self.X, rows), self._of(self.y, rows), self._of(self.sample_weight, rows)
+        X, y, w = taken(self.X, rows), _rows_of(self.y, rows), _rows_of(self.sample_weight, rows)
         if not is_stored(self.X) and not is_stored(self.y) and not is_stored(self.sample_weight):
             return Data(X, y, w, None, X, columns=self.columns)
         columns = self.columns if self.fresh else None
@@ -192,13 +197,13 @@ class Source:
         """Return rows of X."""
         if not is_stored(self.X):
             return self.X[rows]
-        X = taken(self.X, rows) if self.columns.categorical else self._of(self.X, rows)
+        X = taken(self.X, rows) if self.columns.categorical else _rows_of(self.X, rows)
         with in_rows(rows):
             return read_again(self.estimator, X, self.columns)
 
     def targets(self, rows: slice) -> NDArray[Any]:
         """Return rows of y."""
-        y = self._of(self.y, rows)
+        y = _rows_of(self.y, rows)
         if is_stored(self.y):
             y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
             y = y.astype(np.float64, copy=False) if self.numeric else y
@@ -206,12 +211,8 @@ class Source:
 
     def weights(self, rows: slice) -> Array | None:
         """Return rows of the weights, in double precision."""
-        w = self._of(self.sample_weight, rows)
+        w = _rows_of(self.sample_weight, rows)
         return None if w is None else w.astype(np.float64, copy=False)
-
-    @staticmethod
-    def _of(given: Any, rows: slice) -> Any:
-        return None if given is None else np.asarray(taken(given, rows))
 
 
 def in_rows(rows: slice) -> AbstractContextManager[None]:
